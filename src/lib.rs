@@ -1,0 +1,21 @@
+//! Qiyas: OpenTelemetry in, answers out.
+//!
+//! The modules are the stages of the road that data takes; `ARCHITECTURE.md` draws it and says what may depend on what.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::todo,
+        clippy::unimplemented
+    )
+)]
+
+pub mod config;
+pub mod journal;
+pub mod otlp;
+pub mod series;
+pub mod units;
