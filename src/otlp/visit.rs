@@ -145,29 +145,30 @@ fn each_resource<'a, V: Visitor<'a>>(
         }
         let body = message(value, request_name, number)?;
         visitor.resource_begin();
-        let mut resource: Option<&'a [u8]> = None;
+        let mut body_of_resource: Option<&'a [u8]> = None;
         let mut fields = Cursor::new(body);
         while let Some((number, value)) = fields.field()? {
             match number {
                 1 => {
                     let bytes = message(value, resource_name, number)?;
-                    if resource.replace(bytes).is_some() {
+                    if body_of_resource.replace(bytes).is_some() {
                         return Err(Fault::Split { message: resource_name });
                     }
-                    read_resource(bytes, visitor)?;
+                    resource(bytes, visitor)?;
                 }
                 2 => each_item(message(value, resource_name, number)?, scope_name, visitor, &mut item)?,
                 3 => drop(text(message(value, resource_name, number)?, resource_name)?),
                 _ => {}
             }
         }
-        visitor.resource_end(resource.unwrap_or_default());
+        visitor.resource_end(body_of_resource.unwrap_or_default());
     }
     Ok(())
 }
 
-fn read_resource<'a, V: Visitor<'a>>(resource: &'a [u8], visitor: &mut V) -> Result<(), Fault> {
-    let mut cursor = Cursor::new(resource);
+/// Reads and checks an encoded `Resource`.
+pub fn resource<'a, V: Visitor<'a>>(body: &'a [u8], visitor: &mut V) -> Result<(), Fault> {
+    let mut cursor = Cursor::new(body);
     while let Some((number, value)) = cursor.field()? {
         match (number, value) {
             (1, value) => {

@@ -7,6 +7,7 @@
 mod call;
 pub mod model;
 mod operation;
+pub mod price;
 mod provider;
 
 pub(super) use call::Slots;
