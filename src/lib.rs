@@ -16,6 +16,7 @@
 
 pub mod config;
 pub mod journal;
+pub mod measure;
 pub mod observe;
 pub mod otlp;
 pub mod series;

@@ -72,13 +72,14 @@ impl Identities {
         let id = IdentityId(stable_hash(&[namespace, name, instance]).max(1));
         let body = resource.body.get(record);
         let body_hash = stable_hash(&[body]);
+        let is_full = self.known.len() >= self.budget;
         let notice = match self.known.get_mut(&id) {
             Some(known) if known.body_hash == body_hash => {
                 known.last = known.last.max(now);
                 return (id, Notice::Same);
             }
             Some(_) => Notice::Changed,
-            None if self.known.len() >= self.budget => return (IdentityId::NONE, Notice::Overflowed),
+            None if is_full => return (IdentityId::NONE, Notice::Overflowed),
             None => Notice::New,
         };
         let text = |bytes: &[u8]| Arc::<str>::from(String::from_utf8_lossy(bytes));

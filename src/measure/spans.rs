@@ -71,8 +71,8 @@ pub struct Spans {
 impl Spans {
     pub fn new(settings: &config::Spans, budget: usize, seed: u64) -> Self {
         let (per_shown, unit) = match settings.unit {
-            config::DurationUnit::S => (1e9, "s"),
-            config::DurationUnit::Ms => (1e6, "ms"),
+            config::DurationUnit::Seconds => (1e9, "s"),
+            config::DurationUnit::Milliseconds => (1e6, "ms"),
         };
         let bounds = settings.buckets.iter().map(|bound| nanos((*bound).into())).collect();
         Self {
@@ -175,8 +175,8 @@ impl Spans {
             return (None, vec![overflow_label()]);
         }
         let mut key = parts(&series.key);
-        let identity = identities.get(IdentityId::from_bytes(key.take()));
-        let (kind, status) = match key.take() {
+        let identity = identities.get(IdentityId::from_bytes(key.part()));
+        let (kind, status) = match key.part() {
             [kind, status] => (*kind, *status),
             _ => (0, 0),
         };
@@ -211,8 +211,8 @@ fn push_scalar(key: &mut Key, record: &[u8], scalar: Scalar) {
     };
 }
 
-fn take_scalar(key: &mut Parts<'_>) -> Option<LabelValue> {
-    let (kind, value) = (key.take(), key.take());
+pub fn take_scalar(key: &mut Parts<'_>) -> Option<LabelValue> {
+    let (kind, value) = (key.part(), key.part());
     let word = || value.try_into().map_or(0, u64::from_le_bytes);
     match kind {
         b"s" => Some(LabelValue::Text(String::from_utf8_lossy(value).into())),

@@ -214,7 +214,8 @@ impl State {
     /// Each observed app, for `target_info`.
     pub fn identities(&self) -> Vec<Arc<Identity>> {
         let mut identities: Vec<Arc<Identity>> = self.identities.iter().cloned().collect();
-        identities.sort_unstable_by(|a, b| (&a.namespace, &a.name, &a.instance).cmp(&(&b.namespace, &b.name, &b.instance)));
+        identities
+            .sort_unstable_by(|a, b| (&a.namespace, &a.name, &a.instance).cmp(&(&b.namespace, &b.name, &b.instance)));
         identities
     }
 
@@ -232,7 +233,10 @@ impl State {
     }
 
     fn own_families(&self, now: UnixNanos) -> Vec<Family> {
-        let counter = |name: &'static str, description: &'static str, key: &'static str, counts: &BTreeMap<&'static str, u64>| Family {
+        let counter = |name: &'static str,
+                       description: &'static str,
+                       key: &'static str,
+                       counts: &BTreeMap<&'static str, u64>| Family {
             name: name.into(),
             description: description.into(),
             unit: "".into(),
@@ -249,13 +253,23 @@ impl State {
             unit: "".into(),
             kind,
             scope: SCOPE.into(),
-            points: vec![self.own_point(Vec::new(), count, if kind == Kind::Gauge { UnixNanos(0) } else { self.started }, now)],
+            points: vec![self.own_point(
+                Vec::new(),
+                count,
+                if kind == Kind::Gauge { UnixNanos(0) } else { self.started },
+                now,
+            )],
         };
         let series = self.spans.table().len() + self.ai.series() + self.host.len();
         let overflowed = self.spans.table().overflowed() + self.ai.overflowed() + self.host.overflowed();
         vec![
             counter("qiyas.observations", "What was observed, by kind.", "kind", &self.observed),
-            counter("qiyas.observations.ignored", "Items not used, or not used as they came.", "reason", &self.ignored()),
+            counter(
+                "qiyas.observations.ignored",
+                "Items not used, or not used as they came.",
+                "reason",
+                &self.ignored(),
+            ),
             single("qiyas.series", "Label sets held by all measures.", Kind::Gauge, series as u64),
             single("qiyas.series.overflowed", "Observations counted in an overflow series.", Kind::Counter, overflowed),
         ]

@@ -45,13 +45,13 @@ pub struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     /// The next part; empty at the end.
-    pub fn take(&mut self) -> &'a [u8] {
+    pub fn part(&mut self) -> &'a [u8] {
         self.next().unwrap_or_default()
     }
 
     /// The next part as text, lossily: parts were UTF-8 when they were packed.
     pub fn text(&mut self) -> std::borrow::Cow<'a, str> {
-        String::from_utf8_lossy(self.take())
+        String::from_utf8_lossy(self.part())
     }
 }
 

@@ -71,7 +71,7 @@ impl Ai {
         let mut models: BTreeMap<(String, String), (String, ModelSeries)> = BTreeMap::new();
         for series in self.models.iter() {
             let mut key = parts(&series.key);
-            let _identity = key.take();
+            let _identity = key.part();
             let (provider, _request, name, version) = (key.text(), key.text(), key.text(), key.text());
             let id = (name.into_owned(), version.into_owned());
             models
@@ -79,10 +79,20 @@ impl Ai {
                 .and_modify(|(_, model)| model.merge(&series.value))
                 .or_insert_with(|| (provider.into_owned(), series.value.clone()));
         }
-        models.into_iter().map(|((name, version), (provider, model))| self.answer(name, version, provider, &model, now)).collect()
+        models
+            .into_iter()
+            .map(|((name, version), (provider, model))| self.answer(name, version, provider, &model, now))
+            .collect()
     }
 
-    fn answer(&self, name: String, version: String, provider: String, model: &ModelSeries, now: UnixNanos) -> ModelAnswer {
+    fn answer(
+        &self,
+        name: String,
+        version: String,
+        provider: String,
+        model: &ModelSeries,
+        now: UnixNanos,
+    ) -> ModelAnswer {
         const MS: f64 = 1e6;
         let longest = self.windows.len().saturating_sub(1);
         let ms = |value_ns: u64| Some(value_ns as f64 / MS);

@@ -150,9 +150,8 @@ struct ClientBounds {
 
 impl ClientBounds {
     fn new() -> Self {
-        let seconds = |bounds: &[f64]| {
-            Bounds::new(bounds.iter().map(|bound| (bound * 1e9).round() as u64).collect(), 1e9)
-        };
+        let seconds =
+            |bounds: &[f64]| Bounds::new(bounds.iter().map(|bound| (bound * 1e9).round() as u64).collect(), 1e9);
         Self {
             tokens: Bounds::new((0..14).map(|power| 4_u64.pow(power)).collect(), 1.0),
             durations: Bounds::new((0..14).map(|power| 10_000_000 << power).collect(), 1e9),
@@ -384,14 +383,7 @@ fn fingerprint(record: &[u8], call: &Call, span: &Span, service: u64) -> Fingerp
     }
 }
 
-fn counting(
-    record: &[u8],
-    call: &Call,
-    span: &Span,
-    time: SpanTime,
-    identity: IdentityId,
-    times: u64,
-) -> Counting {
+fn counting(record: &[u8], call: &Call, span: &Span, time: SpanTime, identity: IdentityId, times: u64) -> Counting {
     let text = |text: &crate::observe::Text| Box::<str>::from(String::from_utf8_lossy(text.get(record)));
     let Tokens { input, output, cache_read, cache_write, reasoning } = call.tokens;
     Counting {

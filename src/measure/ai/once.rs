@@ -27,7 +27,7 @@ const MAX_CANDIDATES: usize = 64;
 const MAX_ANCESTORS: usize = 16;
 
 /// What tells calls apart. Hashes stand for texts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fingerprint {
     pub service: u64,
     pub trace: u64,
@@ -53,7 +53,8 @@ impl Fingerprint {
     }
 
     fn keys(&self) -> [u64; 3] {
-        let response = if self.response == 0 { 0 } else { stable_hash(&[b"r", &word(self.service), &word(self.response)]) };
+        let response =
+            if self.response == 0 { 0 } else { stable_hash(&[b"r", &word(self.service), &word(self.response)]) };
         let usage = stable_hash(&[
             b"u",
             &word(self.service),
@@ -193,9 +194,12 @@ impl<C> Once<C> {
         let [trace, response, usage] = call.keys();
         let relative = |counted: &Counted| {
             counted.call.trace == call.trace
-                && (counted.call.span == call.span || self.is_ancestor(call, &counted.call) || self.is_ancestor(&counted.call, call))
+                && (counted.call.span == call.span
+                    || self.is_ancestor(call, &counted.call)
+                    || self.is_ancestor(&counted.call, call))
         };
-        let answered_alike = |counted: &Counted| counted.call.service == call.service && counted.call.response == call.response;
+        let answered_alike =
+            |counted: &Counted| counted.call.service == call.service && counted.call.response == call.response;
         let same_elsewhere = |counted: &Counted| {
             counted.call.service == call.service
                 && counted.call.scope != call.scope
@@ -236,7 +240,8 @@ impl<C> Once<C> {
 
     fn has_reported_under(&self, carrier: &Fingerprint) -> bool {
         let indices = self.by_key.get(&carrier.trace_key()).into_iter().flatten();
-        let mut counted = indices.filter_map(|index| self.counted.get(usize::try_from(index.checked_sub(self.first)?).ok()?));
+        let mut counted =
+            indices.filter_map(|index| self.counted.get(usize::try_from(index.checked_sub(self.first)?).ok()?));
         counted.any(|counted| is_under(&counted.call, carrier))
     }
 

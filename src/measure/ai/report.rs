@@ -5,9 +5,7 @@ use std::sync::Arc;
 use super::{Ai, ClientSeries, ModelSeries};
 use crate::measure::identities::{Identities, IdentityId};
 use crate::measure::spans::overflow_label;
-use crate::series::{
-    Bounds, Distribution, Exemplar, Family, Identity, Kind, Label, Point, Series, Value, parts,
-};
+use crate::series::{Bounds, Distribution, Exemplar, Family, Identity, Kind, Label, Point, Series, Value, parts};
 use crate::units::UnixNanos;
 
 const SCOPE: &str = "qiyas/ai";
@@ -38,13 +36,7 @@ impl Collecting {
         self.push_with(base, more, value, None);
     }
 
-    fn push_with(
-        &mut self,
-        base: &Base,
-        more: &[(&'static str, &str)],
-        value: Value,
-        exemplar: Option<Exemplar>,
-    ) {
+    fn push_with(&mut self, base: &Base, more: &[(&'static str, &str)], value: Value, exemplar: Option<Exemplar>) {
         let mut labels = base.labels.clone();
         labels.extend(more.iter().map(|(key, value)| Label::text(*key, *value)));
         let cumulative = self.family.kind != Kind::Gauge;
@@ -90,7 +82,7 @@ impl Base {
             return Self { identity: None, labels: vec![overflow_label()], start: series.start };
         }
         let mut key = parts(&series.key);
-        let identity = identities.get(IdentityId::from_bytes(key.take()));
+        let identity = identities.get(IdentityId::from_bytes(key.part()));
         let named = names.iter().zip(key).filter(|(_, part)| !part.is_empty());
         let labels = named.map(|(name, part)| Label::text(*name, String::from_utf8_lossy(part))).collect();
         Self { identity, labels, start: series.start }
@@ -138,10 +130,8 @@ impl Ai {
         let counter = |name, description| Collecting::new(name, description, "", Kind::Counter, now);
         let gauge = |name, description, unit| Collecting::new(name, description, unit, Kind::Gauge, now);
         let mut requests = counter("qiyas.ai.requests", "Model calls, failed ones included.");
-        let mut tokens = counter(
-            "qiyas.ai.tokens",
-            "Tokens by type; input includes both caches, output includes reasoning.",
-        );
+        let mut tokens =
+            counter("qiyas.ai.tokens", "Tokens by type; input includes both caches, output includes reasoning.");
         let mut cost = counter("qiyas.ai.cost_usd", "What calls with a known price cost, in US dollars.");
         let mut unpriced = counter("qiyas.ai.unpriced_tokens", "Input and output tokens of calls without a price.");
         let mut latency = gauge("qiyas.ai.latency", "Quantiles of call duration over a trailing window.", "s");
@@ -178,9 +168,7 @@ impl Ai {
                 }
             }
         }
-        [requests, tokens, cost, unpriced, latency, per_request, per_tokens]
-            .map(|collecting| collecting.family)
-            .into()
+        [requests, tokens, cost, unpriced, latency, per_request, per_tokens].map(|collecting| collecting.family).into()
     }
 }
 
