@@ -7,6 +7,8 @@
 //! - [`view`]: every field of a checked message, read lazily;
 //! - [`splice`](mod@splice): attributes added to, and cut out of, a checked request.
 
+#[cfg(test)]
+mod arbitrary;
 mod schema;
 pub mod splice;
 pub mod view;

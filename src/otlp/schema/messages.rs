@@ -2,6 +2,7 @@
 
 use opentelemetry_proto::tonic::{logs::v1::SeverityNumber, metrics::v1::AggregationTemporality, trace::v1 as trace};
 
+use super::super::Signal;
 use super::{Field, Kind, Message, many, once, one, optional};
 
 const ATTRIBUTES: Option<Field> = many("attributes", Kind::Message(&KEY_VALUE));
@@ -30,17 +31,35 @@ fn severity(name: &str) -> Option<i32> {
     SeverityNumber::from_str_name(name).map(i32::from)
 }
 
-pub(in crate::otlp) static TRACES: Message = Message {
+/// The request of a signal.
+pub(in crate::otlp) fn request(signal: Signal) -> &'static Message {
+    match signal {
+        Signal::Traces => &TRACES,
+        Signal::Metrics => &METRICS,
+        Signal::Logs => &LOGS,
+    }
+}
+
+/// The response to it.
+pub(in crate::otlp) fn response(signal: Signal) -> &'static Message {
+    match signal {
+        Signal::Traces => &TRACES_RESPONSE,
+        Signal::Metrics => &METRICS_RESPONSE,
+        Signal::Logs => &LOGS_RESPONSE,
+    }
+}
+
+static TRACES: Message = Message {
     name: "ExportTraceServiceRequest",
     fields: &[None, many("resourceSpans", Kind::Message(&RESOURCE_SPANS))],
 };
 
-pub(in crate::otlp) static METRICS: Message = Message {
+static METRICS: Message = Message {
     name: "ExportMetricsServiceRequest",
     fields: &[None, many("resourceMetrics", Kind::Message(&RESOURCE_METRICS))],
 };
 
-pub(in crate::otlp) static LOGS: Message =
+static LOGS: Message =
     Message { name: "ExportLogsServiceRequest", fields: &[None, many("resourceLogs", Kind::Message(&RESOURCE_LOGS))] };
 
 static RESOURCE_SPANS: Message = Message {
@@ -114,7 +133,7 @@ pub(in crate::otlp) static ENTITY_REF: Message = Message {
     ],
 };
 
-pub(in crate::otlp) static ANY_VALUE: Message = Message {
+static ANY_VALUE: Message = Message {
     name: "AnyValue",
     fields: &[
         None,
@@ -135,7 +154,7 @@ pub(in crate::otlp) static ARRAY_VALUE: Message =
 pub(in crate::otlp) static KEY_VALUE_LIST: Message =
     Message { name: "KeyValueList", fields: &[None, many("values", Kind::Message(&KEY_VALUE))] };
 
-pub(in crate::otlp) static KEY_VALUE: Message = Message {
+static KEY_VALUE: Message = Message {
     name: "KeyValue",
     fields: &[
         None,
@@ -340,17 +359,17 @@ static EXEMPLAR: Message = Message {
     ],
 };
 
-pub(in crate::otlp) static TRACES_RESPONSE: Message = Message {
+static TRACES_RESPONSE: Message = Message {
     name: "ExportTraceServiceResponse",
     fields: &[None, once(0, "partialSuccess", Kind::Message(&TRACES_PARTIAL_SUCCESS))],
 };
 
-pub(in crate::otlp) static METRICS_RESPONSE: Message = Message {
+static METRICS_RESPONSE: Message = Message {
     name: "ExportMetricsServiceResponse",
     fields: &[None, once(0, "partialSuccess", Kind::Message(&METRICS_PARTIAL_SUCCESS))],
 };
 
-pub(in crate::otlp) static LOGS_RESPONSE: Message = Message {
+static LOGS_RESPONSE: Message = Message {
     name: "ExportLogsServiceResponse",
     fields: &[None, once(0, "partialSuccess", Kind::Message(&LOGS_PARTIAL_SUCCESS))],
 };

@@ -14,6 +14,7 @@
 mod logs;
 mod metrics;
 mod numbers;
+mod points;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -22,11 +23,13 @@ use std::marker::PhantomData;
 
 pub use logs::{LogRecord, ResourceLogs, ScopeLogs, logs};
 pub use metrics::{
-    Buckets, Data, Exemplar, ExponentialHistogram, ExponentialHistogramPoint, Gauge, Histogram, HistogramPoint, Metric,
-    Number, NumberPoint, ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryPoint, Temporality, ValueAtQuantile,
+    Data, ExponentialHistogram, Gauge, Histogram, Metric, ResourceMetrics, ScopeMetrics, Sum, Summary, Temporality,
     metrics,
 };
 pub use numbers::{Doubles, Fixed64s, Numbers, Varints};
+pub use points::{
+    Buckets, Exemplar, ExponentialHistogramPoint, HistogramPoint, Number, NumberPoint, SummaryPoint, ValueAtQuantile,
+};
 pub use trace::{Event, Link, ResourceSpans, ScopeSpans, Span, Status, traces};
 
 pub use super::visit::AnyValue;
