@@ -18,6 +18,7 @@ pub mod config;
 pub mod journal;
 pub mod observe;
 pub mod otlp;
+pub mod receive;
 pub mod series;
 pub mod telemetry;
 pub mod units;

@@ -1,0 +1,90 @@
+//! Start times of the kernel's counters.
+//!
+//! A cumulative sum is true only with the moment at which it began to count. For most of the kernel's counters that is
+//! boot; not for an interface, a disk or a CPU that appeared later, or that went away and came back with its counters at
+//! zero.
+//!
+//! Invariants:
+//! - a series that was there at the first scrape starts at boot;
+//! - one that first shows later, or whose counters went back, starts at the previous scrape: it was not there (or not yet
+//!   so small) then;
+//! - what is no longer seen is forgotten, so memory is bounded by what one scrape shows.
+
+use std::collections::BTreeMap;
+
+use crate::units::UnixNanos;
+
+/// Remembers the last values of every series of one source, `N` counters each.
+#[derive(Debug)]
+pub(super) struct Starts<K, const N: usize> {
+    previous_scrape: Option<UnixNanos>,
+    seen: BTreeMap<K, Seen<N>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen<const N: usize> {
+    values: [u64; N],
+    start: UnixNanos,
+}
+
+impl<K: Ord + Clone, const N: usize> Starts<K, N> {
+    pub(super) fn new() -> Self {
+        Self { previous_scrape: None, seen: BTreeMap::new() }
+    }
+
+    /// Takes what a scrape at `now` read and remembers it.
+    pub(super) fn update(&mut self, boot: UnixNanos, now: UnixNanos, rows: &BTreeMap<K, [u64; N]>) {
+        let newborn = self.previous_scrape.unwrap_or(boot);
+        let mut seen = BTreeMap::new();
+        for (key, values) in rows {
+            let went_on = self.seen.get(key).filter(|last| last.values.iter().zip(values).all(|(old, new)| old <= new));
+            let start = went_on.map_or(newborn, |last| last.start);
+            seen.insert(key.clone(), Seen { values: *values, start });
+        }
+        self.seen = seen;
+        self.previous_scrape = Some(now);
+    }
+
+    /// When the series began to count; zero, which stands for boot, for one that was not in the last update.
+    pub(super) fn of(&self, key: &K) -> UnixNanos {
+        self.seen.get(key).map_or(UnixNanos(0), |seen| seen.start)
+    }
+
+    /// The values of the last update.
+    pub(super) fn last(&self, key: &K) -> Option<&[u64; N]> {
+        self.seen.get(key).map(|seen| &seen.values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOOT: UnixNanos = UnixNanos(1_000);
+
+    fn rows<const M: usize>(rows: [(&'static str, u64); M]) -> BTreeMap<&'static str, [u64; 1]> {
+        rows.into_iter().map(|(name, value)| (name, [value])).collect()
+    }
+
+    #[test]
+    fn what_is_there_at_first_started_at_boot() {
+        let mut starts = Starts::new();
+        starts.update(BOOT, UnixNanos(5_000), &rows([("eth0", 7)]));
+        assert_eq!(starts.of(&"eth0"), BOOT);
+        starts.update(BOOT, UnixNanos(6_000), &rows([("eth0", 7)]));
+        assert_eq!(starts.of(&"eth0"), BOOT, "standing still is no reset");
+    }
+
+    #[test]
+    fn what_appears_later_or_goes_back_started_at_the_previous_scrape() {
+        let mut starts = Starts::new();
+        starts.update(BOOT, UnixNanos(5_000), &rows([("eth0", 7)]));
+        starts.update(BOOT, UnixNanos(6_000), &rows([("eth0", 3), ("veth1", 9)]));
+        assert_eq!(starts.of(&"eth0"), UnixNanos(5_000));
+        assert_eq!(starts.of(&"veth1"), UnixNanos(5_000));
+        starts.update(BOOT, UnixNanos(7_000), &rows([("eth0", 4)]));
+        assert_eq!(starts.of(&"eth0"), UnixNanos(5_000), "a start holds until the next reset");
+        starts.update(BOOT, UnixNanos(8_000), &rows([("eth0", 4), ("veth1", 10)]));
+        assert_eq!(starts.of(&"veth1"), UnixNanos(7_000), "gone and back is a new series, though its value is larger");
+    }
+}
