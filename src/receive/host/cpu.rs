@@ -14,10 +14,10 @@
 use std::collections::BTreeMap;
 
 use super::families::{Attribute, Families, Family, Points};
+use super::root::Root;
 use super::starts::Starts;
-use super::stat::{self, MODES, Stat, Ticks};
+use super::stat::{self, MODES, OneReading, Ticks};
 use super::{ScrapeError, topology};
-use crate::receive::host::root::Root;
 
 const TIME: Family =
     Family { name: "system.cpu.time", unit: "s", description: "Time each logical CPU spent in each mode since boot." };
@@ -50,8 +50,13 @@ impl CpuScraper {
         Self { ticks_per_second: ticks_per_second.max(1), starts: Starts::new(), cores: topology::Cores::default() }
     }
 
-    pub(super) fn scrape(&mut self, root: &Root, families: &mut Families) -> Result<(), ScrapeError> {
-        let Stat { cpus, .. } = stat::read(root)?;
+    pub(super) fn scrape(
+        &mut self,
+        root: &Root,
+        stat: &OneReading,
+        families: &mut Families,
+    ) -> Result<(), ScrapeError> {
+        let cpus = &stat.get(root)?.cpus;
         if cpus.is_empty() {
             return Err(ScrapeError::Missing {
                 path: root.path(stat::FILE), what: "a line for each CPU, as `cpu0 …`"
@@ -63,16 +68,17 @@ impl CpuScraper {
 
         let mut time = Points::with_capacity(cpus.len() * MODES.len());
         let mut utilization = Points::with_capacity(cpus.len() * MODES.len());
-        for (cpu, ticks) in &cpus {
+        for (cpu, ticks) in cpus {
             let Some(counts) = counted.get(cpu) else { continue };
             let shares = before.get(cpu).and_then(|before| shares(before, counts));
-            for (index, mode) in MODES.into_iter().enumerate() {
+            let starts = self.starts.of(cpu);
+            for (index, (mode, start)) in MODES.into_iter().zip(starts).enumerate() {
                 let is_known = ticks.get(index).is_some_and(Option::is_some);
                 let Some(count) = counts.get(index).filter(|_| is_known) else { continue };
                 let attributes =
                     [("cpu.mode", Attribute::Text(mode)), ("cpu.logical_number", Attribute::Number(i64::from(*cpu)))];
                 let seconds = *count as f64 / self.ticks_per_second as f64;
-                time.add_since(self.starts.of(cpu), seconds, &attributes);
+                time.add_since(start, seconds, &attributes);
                 if let Some(share) = shares.and_then(|shares| shares.get(index).copied()) {
                     utilization.add(share, &attributes);
                 }

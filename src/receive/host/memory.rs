@@ -73,7 +73,7 @@ pub(super) fn scrape(root: &Root, families: &mut Families) -> Result<(), ScrapeE
 
 /// Fields of `/proc/meminfo`, in bytes.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Meminfo {
+struct Meminfo {
     total: Option<u64>,
     free: Option<u64>,
     available: Option<u64>,
@@ -82,13 +82,11 @@ pub(super) struct Meminfo {
     shared: Option<u64>,
     reclaimable: Option<u64>,
     unreclaimable: Option<u64>,
-    pub swap_total: Option<u64>,
-    pub swap_free: Option<u64>,
 }
 
 impl Meminfo {
     /// Takes the fields it can read; a line that is no field is passed over.
-    pub(super) fn parse(text: &str) -> Self {
+    fn parse(text: &str) -> Self {
         let mut memory = Self::default();
         for line in text.lines() {
             let Some((field, value)) = line.split_once(':') else { continue };
@@ -101,8 +99,6 @@ impl Meminfo {
                 "Shmem" => &mut memory.shared,
                 "SReclaimable" => &mut memory.reclaimable,
                 "SUnreclaim" => &mut memory.unreclaimable,
-                "SwapTotal" => &mut memory.swap_total,
-                "SwapFree" => &mut memory.swap_free,
                 _ => continue,
             };
             *slot = bytes(value);
@@ -149,9 +145,8 @@ mod tests {
 
     #[test]
     fn a_field_that_cannot_be_read_is_unknown() {
-        let memory = Meminfo::parse(
-            "MemTotal: many kB\nMemFree: 1 MB\nCached:\nBuffers 3 kB\nSwapTotal: 18446744073709551615 kB",
-        );
+        let memory =
+            Meminfo::parse("MemTotal: many kB\nMemFree: 1 MB\nCached:\nBuffers 3 kB\nBuffers: 18446744073709551615 kB");
         assert_eq!(memory, Meminfo::default());
     }
 }

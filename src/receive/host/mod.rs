@@ -22,12 +22,15 @@
 
 mod connections;
 mod cpu;
+mod disk;
 mod families;
 mod filesystem;
 mod load;
 mod memory;
 mod mounts;
 mod network;
+mod paging;
+mod processes;
 mod root;
 mod scope;
 mod starts;
@@ -46,9 +49,11 @@ use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::metrics::v1::{ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
+use crate::config;
 use crate::units::UnixNanos;
 use families::Families;
 use root::Root;
+use stat::OneReading;
 
 pub use scope::Scope;
 
@@ -57,36 +62,63 @@ pub const SCOPE_NAME: &str = "qiyas/host";
 /// The version of the semantic conventions that the names are taken from.
 pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
 
-/// One source of host metrics, by its name in the configuration.
+/// One group of host metrics, by its name in `receivers.host.scrapers`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ScraperKind {
     Cpu,
     Load,
     Memory,
+    Paging,
+    Disk,
     Filesystem,
     Network,
+    Processes,
     /// `system.uptime`.
     System,
 }
 
 impl ScraperKind {
-    pub const ALL: [Self; 6] = [Self::Cpu, Self::Load, Self::Memory, Self::Filesystem, Self::Network, Self::System];
+    pub const ALL: [Self; 9] = [
+        Self::Cpu,
+        Self::Load,
+        Self::Memory,
+        Self::Paging,
+        Self::Disk,
+        Self::Filesystem,
+        Self::Network,
+        Self::Processes,
+        Self::System,
+    ];
 
-    /// The name in `receivers.host.scrapers`.
+    /// The name in the configuration, and the label of its failures.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
             Self::Load => "load",
             Self::Memory => "memory",
+            Self::Paging => "paging",
+            Self::Disk => "disk",
             Self::Filesystem => "filesystem",
             Self::Network => "network",
+            Self::Processes => "processes",
             Self::System => "system",
         }
     }
 
-    /// The scraper of that name, if there is one.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    /// `None` for the groups that are not of the host as a whole (`process`, `container`, `gpu`).
+    pub fn from_config(scraper: config::Scraper) -> Option<Self> {
+        match scraper {
+            config::Scraper::Cpu => Some(Self::Cpu),
+            config::Scraper::Load => Some(Self::Load),
+            config::Scraper::Memory => Some(Self::Memory),
+            config::Scraper::Paging => Some(Self::Paging),
+            config::Scraper::Disk => Some(Self::Disk),
+            config::Scraper::Filesystem => Some(Self::Filesystem),
+            config::Scraper::Network => Some(Self::Network),
+            config::Scraper::Processes => Some(Self::Processes),
+            config::Scraper::System => Some(Self::System),
+            config::Scraper::Process | config::Scraper::Container | config::Scraper::Gpu => None,
+        }
     }
 }
 
@@ -102,6 +134,23 @@ pub struct HostSettings {
     pub scrapers: Vec<ScraperKind>,
     /// The resource that the metrics stand under: the sidecar's own.
     pub resource: Resource,
+}
+
+impl HostSettings {
+    /// The settings of `receivers.host`, for a process under `resource`.
+    pub fn from_config(host: &config::Host, resource: Resource, in_kubernetes: bool) -> Self {
+        Self {
+            root_path: host.root_path.clone(),
+            scope: match host.scope {
+                config::HostScope::Auto => None,
+                config::HostScope::Host => Some(Scope::Host),
+                config::HostScope::Container => Some(Scope::Container),
+            },
+            in_kubernetes,
+            scrapers: host.scrapers.iter().copied().filter_map(ScraperKind::from_config).collect(),
+            resource,
+        }
+    }
 }
 
 impl Default for HostSettings {
@@ -170,6 +219,7 @@ pub struct Scraper {
     resource: Resource,
     boot: Option<UnixNanos>,
     cpu: cpu::CpuScraper,
+    disk: disk::DiskScraper,
     network: network::NetworkScraper,
 }
 
@@ -186,6 +236,7 @@ impl Scraper {
             resource: settings.resource.clone(),
             boot: None,
             cpu: cpu::CpuScraper::new(rustix::param::clock_ticks_per_second()),
+            disk: disk::DiskScraper::new(),
             network: network::NetworkScraper::new(),
         }
     }
@@ -198,11 +249,12 @@ impl Scraper {
     /// Reads everything once. `now` is every point's time; it should not go back between calls.
     pub fn scrape(&mut self, now: UnixNanos) -> Scraped {
         // once: a clock that is set later must not make every counter look restarted
-        let boot = *self.boot.get_or_insert_with(|| uptime::boot_time(&self.root, now).unwrap_or(now));
+        let stat = OneReading::default();
+        let boot = *self.boot.get_or_insert_with(|| uptime::boot_time(&self.root, &stat, now).unwrap_or(now));
         let mut families = Families::new(now, boot);
         let mut failures = Vec::new();
         for scraper in self.kinds.clone() {
-            for result in self.run(scraper, &mut families) {
+            for result in self.run(scraper, &stat, &mut families) {
                 failures.extend(result.err().map(|error| Failure { scraper, error }));
             }
         }
@@ -210,15 +262,25 @@ impl Scraper {
     }
 
     /// A scraper has one result for each of its sources; one that fails leaves the others'.
-    fn run(&mut self, scraper: ScraperKind, families: &mut Families) -> Vec<Result<(), ScrapeError>> {
+    fn run(
+        &mut self,
+        scraper: ScraperKind,
+        stat: &OneReading,
+        families: &mut Families,
+    ) -> Vec<Result<(), ScrapeError>> {
         let root = &self.root;
         match scraper {
-            ScraperKind::Cpu => vec![self.cpu.scrape(root, families)],
+            ScraperKind::Cpu => vec![self.cpu.scrape(root, stat, families)],
             ScraperKind::Load => vec![load::scrape(root, families)],
             ScraperKind::Memory => vec![memory::scrape(root, families)],
+            ScraperKind::Paging => vec![paging::scrape_swaps(root, families), paging::scrape_vmstat(root, families)],
+            ScraperKind::Disk => vec![self.disk.scrape(root, families)],
             ScraperKind::Filesystem => vec![filesystem::scrape(root, families)],
             ScraperKind::Network => {
                 vec![self.network.scrape(root, families), connections::scrape(root, families)]
+            }
+            ScraperKind::Processes => {
+                vec![processes::scrape_count(root, families), processes::scrape_created(root, stat, families)]
             }
             ScraperKind::System => vec![uptime::scrape(root, families)],
         }

@@ -72,7 +72,7 @@ pub(super) fn storage(text: &str) -> (Vec<Vec<Mount>>, Option<&str>) {
 }
 
 /// Undoes the kernel's `\ooo` for space, tab, newline, backslash and `#`.
-fn unescape(field: &str) -> String {
+pub(super) fn unescape(field: &str) -> String {
     if !field.contains('\\') {
         return field.to_owned();
     }

@@ -48,16 +48,17 @@ impl NetworkScraper {
         let points = || Points::with_capacity(interfaces.len() * 2);
         let [mut io, mut packets, mut errors, mut dropped] = [points(), points(), points(), points()];
         for (interface, counters) in &interfaces {
-            let start = self.starts.of(interface);
             let name = ("network.interface.name", Attribute::from(interface));
-            let [received @ .., sent_bytes, sent_packets, sent_errors, sent_drops] = *counters;
-            let sent = [sent_bytes, sent_packets, sent_errors, sent_drops];
-            for (direction, [bytes, count, failed, drops]) in [("receive", received), ("transmit", sent)] {
-                let direction = ("network.io.direction", Attribute::Text(direction));
-                io.add_since(start, bytes, &[name, direction]);
-                packets.add_since(start, count, &[name, ("system.device", Attribute::from(interface)), direction]);
-                errors.add_since(start, failed, &[name, direction]);
-                dropped.add_since(start, drops, &[name, direction]);
+            let device = ("system.device", Attribute::from(interface));
+            let direction =
+                |index| ("network.io.direction", Attribute::Text(if index < 4 { "receive" } else { "transmit" }));
+            for (index, (count, start)) in counters.iter().copied().zip(self.starts.of(interface)).enumerate() {
+                match index % 4 {
+                    0 => io.add_since(start, count, &[name, direction(index)]),
+                    1 => packets.add_since(start, count, &[name, device, direction(index)]),
+                    2 => errors.add_since(start, count, &[name, direction(index)]),
+                    _ => dropped.add_since(start, count, &[name, direction(index)]),
+                }
             }
         }
         families.counter(IO, io);

@@ -5,9 +5,10 @@
 //! zero.
 //!
 //! Invariants:
-//! - a series that was there at the first scrape starts at boot;
-//! - one that first shows later, or whose counters went back, starts at the previous scrape: it was not there (or not yet
-//!   so small) then;
+//! - a counter that was there at the first scrape starts at boot;
+//! - one that first shows later, or that went back, starts at the previous scrape: it was not there (or not yet so small)
+//!   then. Its neighbours keep their own start: a driver that takes back one count, or a 32-bit count that wraps, must not
+//!   make the others' totals look as if they had all come since;
 //! - what is no longer seen is forgotten, so memory is bounded by what one scrape shows.
 
 use std::collections::BTreeMap;
@@ -24,7 +25,7 @@ pub(super) struct Starts<K, const N: usize> {
 #[derive(Clone, Copy, Debug)]
 struct Seen<const N: usize> {
     values: [u64; N],
-    start: UnixNanos,
+    starts: [UnixNanos; N],
 }
 
 impl<K: Ord + Clone, const N: usize> Starts<K, N> {
@@ -37,17 +38,24 @@ impl<K: Ord + Clone, const N: usize> Starts<K, N> {
         let newborn = self.previous_scrape.unwrap_or(boot);
         let mut seen = BTreeMap::new();
         for (key, values) in rows {
-            let went_on = self.seen.get(key).filter(|last| last.values.iter().zip(values).all(|(old, new)| old <= new));
-            let start = went_on.map_or(newborn, |last| last.start);
-            seen.insert(key.clone(), Seen { values: *values, start });
+            let mut starts = [newborn; N];
+            if let Some(last) = self.seen.get(key) {
+                let counters = starts.iter_mut().zip(last.starts).zip(last.values).zip(values);
+                for (((start, last_start), last_value), value) in counters {
+                    if *value >= last_value {
+                        *start = last_start;
+                    }
+                }
+            }
+            seen.insert(key.clone(), Seen { values: *values, starts });
         }
         self.seen = seen;
         self.previous_scrape = Some(now);
     }
 
-    /// When the series began to count; zero, which stands for boot, for one that was not in the last update.
-    pub(super) fn of(&self, key: &K) -> UnixNanos {
-        self.seen.get(key).map_or(UnixNanos(0), |seen| seen.start)
+    /// When each counter of the series began; zero, which stands for boot, for one that was not in the last update.
+    pub(super) fn of(&self, key: &K) -> [UnixNanos; N] {
+        self.seen.get(key).map_or([UnixNanos(0); N], |seen| seen.starts)
     }
 
     /// The values of the last update.
@@ -62,29 +70,33 @@ mod tests {
 
     const BOOT: UnixNanos = UnixNanos(1_000);
 
-    fn rows<const M: usize>(rows: [(&'static str, u64); M]) -> BTreeMap<&'static str, [u64; 1]> {
-        rows.into_iter().map(|(name, value)| (name, [value])).collect()
+    fn rows<const M: usize>(rows: [(&'static str, [u64; 2]); M]) -> BTreeMap<&'static str, [u64; 2]> {
+        rows.into_iter().collect()
     }
 
     #[test]
     fn what_is_there_at_first_started_at_boot() {
         let mut starts = Starts::new();
-        starts.update(BOOT, UnixNanos(5_000), &rows([("eth0", 7)]));
-        assert_eq!(starts.of(&"eth0"), BOOT);
-        starts.update(BOOT, UnixNanos(6_000), &rows([("eth0", 7)]));
-        assert_eq!(starts.of(&"eth0"), BOOT, "standing still is no reset");
+        starts.update(BOOT, UnixNanos(5_000), &rows([("eth0", [7, 1])]));
+        assert_eq!(starts.of(&"eth0"), [BOOT; 2]);
+        starts.update(BOOT, UnixNanos(6_000), &rows([("eth0", [7, 1])]));
+        assert_eq!(starts.of(&"eth0"), [BOOT; 2], "standing still is no reset");
     }
 
     #[test]
     fn what_appears_later_or_goes_back_started_at_the_previous_scrape() {
         let mut starts = Starts::new();
-        starts.update(BOOT, UnixNanos(5_000), &rows([("eth0", 7)]));
-        starts.update(BOOT, UnixNanos(6_000), &rows([("eth0", 3), ("veth1", 9)]));
-        assert_eq!(starts.of(&"eth0"), UnixNanos(5_000));
-        assert_eq!(starts.of(&"veth1"), UnixNanos(5_000));
-        starts.update(BOOT, UnixNanos(7_000), &rows([("eth0", 4)]));
-        assert_eq!(starts.of(&"eth0"), UnixNanos(5_000), "a start holds until the next reset");
-        starts.update(BOOT, UnixNanos(8_000), &rows([("eth0", 4), ("veth1", 10)]));
-        assert_eq!(starts.of(&"veth1"), UnixNanos(7_000), "gone and back is a new series, though its value is larger");
+        starts.update(BOOT, UnixNanos(5_000), &rows([("eth0", [7, 1])]));
+        starts.update(BOOT, UnixNanos(6_000), &rows([("eth0", [3, 1]), ("veth1", [9, 1])]));
+        assert_eq!(starts.of(&"eth0"), [UnixNanos(5_000), BOOT]);
+        assert_eq!(starts.of(&"veth1"), [UnixNanos(5_000); 2]);
+        starts.update(BOOT, UnixNanos(7_000), &rows([("eth0", [4, 1])]));
+        assert_eq!(starts.of(&"eth0"), [UnixNanos(5_000), BOOT], "a start holds until the next reset");
+        starts.update(BOOT, UnixNanos(8_000), &rows([("eth0", [4, 1]), ("veth1", [10, 1])]));
+        assert_eq!(
+            starts.of(&"veth1"),
+            [UnixNanos(7_000); 2],
+            "gone and back is a new series, though its value is larger"
+        );
     }
 }

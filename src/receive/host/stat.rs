@@ -4,6 +4,7 @@
 //! - a CPU keeps the number the kernel gave it: with CPU 1 offline the lines are `cpu0`, `cpu2`;
 //! - a column that this kernel does not have is `None`, never 0.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -34,8 +35,16 @@ pub(super) struct Stat {
     pub created: Option<u64>,
 }
 
-pub(super) fn read(root: &Root) -> Result<Stat, ScrapeError> {
-    parse(&root.read(FILE)?, &root.path(FILE))
+/// The file as one scrape sees it, read when first asked for: on a large machine it is the dearest of the small files, and
+/// three scrapers want it.
+#[derive(Debug, Default)]
+pub(super) struct OneReading(OnceCell<Result<Stat, ScrapeError>>);
+
+impl OneReading {
+    pub(super) fn get(&self, root: &Root) -> Result<&Stat, ScrapeError> {
+        let read = || parse(&root.read(FILE)?, &root.path(FILE));
+        self.0.get_or_init(read).as_ref().map_err(ScrapeError::clone)
+    }
 }
 
 fn parse(text: &str, path: &Path) -> Result<Stat, ScrapeError> {

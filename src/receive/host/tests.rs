@@ -18,7 +18,7 @@ const NOW: UnixNanos = UnixNanos((BOOT_SECONDS + 1_000) * SECOND);
 struct Tree(tempfile::TempDir);
 
 impl Tree {
-    /// A small healthy machine: two CPUs of one core, 1,000 MiB, a disk, two interfaces, five sockets.
+    /// A small healthy machine: two CPUs of one core, 1,000 MiB, swap, a disk, two interfaces, eight sockets, four processes.
     fn healthy() -> Self {
         let tree = Self(tempfile::tempdir().unwrap());
         tree.write("proc/stat", stat([[1000, 50, 300, 8000, 20, 3, 7, 40], [2000, 0, 100, 7000, 0, 0, 0, 0]]));
@@ -38,6 +38,15 @@ impl Tree {
         tree.write("proc/1/net/tcp", sockets(&["0A", "01", "01", "06"]));
         tree.write("proc/1/net/tcp6", sockets(&["0A", "0C"]));
         tree.write("proc/1/net/udp", sockets(&["07", "01"]));
+        tree.write("proc/swaps", "Filename\tType\tSize\tUsed\tPriority\n/dev/vda3\tpartition\t204800\t51200\t-2\n");
+        tree.write("proc/vmstat", "nr_free_pages 1\npgpgin 9\npswpin 11\npswpout 22\npgfault 1000\npgmajfault 30\n");
+        tree.write(
+            "proc/diskstats",
+            " 254 0 vda 100 5 2048 1500 200 6 4096 2500 0 3000 4000 7 0 8 9\n 254 1 vda1 90 5 2000 1 190 6 4000 2 0 3 4\n",
+        );
+        for (pid, state) in [("1", "S"), ("2", "I"), ("77", "R"), ("4000", "Z")] {
+            tree.write(&format!("proc/{pid}/stat"), format!("{pid} (a) name) {state} 0 0 0\n"));
+        }
         for cpu in 0..2 {
             tree.write(&format!("sys/devices/system/cpu/cpu{cpu}/topology/core_cpus_list"), "0-1\n");
         }
@@ -222,6 +231,45 @@ fn a_healthy_tree_comes_out_exactly() {
 }
 
 #[test]
+fn paging_disks_and_processes_come_out_exactly() {
+    let scraped = Tree::healthy().scraper().scrape(NOW);
+
+    let swap = |name, state| value(&scraped, name, &[("system.device", "/dev/vda3"), ("system.paging.state", state)]);
+    assert_eq!(swap("system.paging.usage", "used"), Some(51_200.0 * 1024.0));
+    assert_eq!(swap("system.paging.usage", "free"), Some(153_600.0 * 1024.0));
+    assert_eq!(swap("system.paging.utilization", "used"), Some(0.25));
+    let faults = |kind| value(&scraped, "system.paging.faults", &[("system.paging.fault.type", kind)]);
+    assert_eq!((faults("major"), faults("minor")), (Some(30.0), Some(970.0)));
+    let pages = |direction| {
+        let wanted = [("system.paging.fault.type", "major"), ("system.paging.direction", direction)];
+        value(&scraped, "system.paging.operations", &wanted)
+    };
+    assert_eq!((pages("in"), pages("out")), (Some(11.0), Some(22.0)));
+
+    let disk = |name, direction| value(&scraped, name, &[("system.device", "vda"), ("disk.io.direction", direction)]);
+    assert_eq!(
+        (disk("system.disk.io", "read"), disk("system.disk.io", "write")),
+        (Some(1_048_576.0), Some(2_097_152.0))
+    );
+    assert_eq!(
+        (disk("system.disk.operations", "read"), disk("system.disk.operations", "write")),
+        (Some(100.0), Some(200.0))
+    );
+    assert_eq!((disk("system.disk.merged", "read"), disk("system.disk.merged", "write")), (Some(5.0), Some(6.0)));
+    assert_eq!(disk("system.disk.operation_time", "read"), Some(1.5));
+    assert_eq!(disk("system.disk.operation_time", "write"), Some(2.5));
+    assert_eq!(value(&scraped, "system.disk.io_time", &[("system.device", "vda")]), Some(3.0));
+    assert_eq!(points(&scraped, "system.disk.io").len(), 2, "the partition is part of its disk");
+
+    let processes = |state| value(&scraped, "system.process.count", &[("process.state", state)]);
+    let expected = [("running", 1.0), ("sleeping", 2.0), ("stopped", 0.0), ("defunct", 1.0)];
+    for (state, count) in expected {
+        assert_eq!(processes(state), Some(count), "{state}");
+    }
+    assert_eq!(value(&scraped, "system.process.created", &[]), Some(777.0));
+}
+
+#[test]
 fn the_file_system_is_that_of_the_root() {
     let tree = Tree::healthy();
     let scraped = tree.scraper().scrape(NOW);
@@ -310,6 +358,11 @@ fn instruments_and_units_are_the_conventions() {
         ("system.cpu.physical.count", "updowncounter", "{cpu}"),
         ("system.cpu.time", "counter", "s"),
         ("system.cpu.utilization", "gauge", "1"),
+        ("system.disk.io", "counter", "By"),
+        ("system.disk.io_time", "counter", "s"),
+        ("system.disk.merged", "counter", "{operation}"),
+        ("system.disk.operation_time", "counter", "s"),
+        ("system.disk.operations", "counter", "{operation}"),
         ("system.filesystem.limit", "updowncounter", "By"),
         ("system.filesystem.usage", "updowncounter", "By"),
         ("system.filesystem.utilization", "gauge", "1"),
@@ -324,6 +377,12 @@ fn instruments_and_units_are_the_conventions() {
         ("system.network.io", "counter", "By"),
         ("system.network.packet.count", "counter", "{packet}"),
         ("system.network.packet.dropped", "counter", "{packet}"),
+        ("system.paging.faults", "counter", "{fault}"),
+        ("system.paging.operations", "counter", "{operation}"),
+        ("system.paging.usage", "updowncounter", "By"),
+        ("system.paging.utilization", "gauge", "1"),
+        ("system.process.count", "updowncounter", "{process}"),
+        ("system.process.created", "counter", "{process}"),
         ("system.uptime", "gauge", "s"),
     ];
     assert_eq!(found.collect::<BTreeSet<_>>(), BTreeSet::from(expected));
@@ -405,26 +464,40 @@ fn an_interface_born_later_starts_later() {
 #[test]
 fn a_missing_file_mutes_its_scraper_alone() {
     let all = names(&Tree::healthy().scraper().scrape(NOW)).into_iter().map(str::to_owned).collect::<BTreeSet<_>>();
-    for (file, scraper, muted) in [
+    use ScraperKind::*;
+    for (file, scrapers, muted) in [
         (
             "proc/stat",
-            ScraperKind::Cpu,
-            vec!["system.cpu.time", "system.cpu.logical.count", "system.cpu.physical.count"],
+            vec![Cpu, Processes],
+            vec!["system.cpu.time", "system.cpu.logical.count", "system.cpu.physical.count", "system.process.created"],
         ),
         (
             "proc/loadavg",
-            ScraperKind::Load,
+            vec![Load],
             vec!["system.cpu.load_average.1m", "system.cpu.load_average.5m", "system.cpu.load_average.15m"],
         ),
-        ("proc/uptime", ScraperKind::System, vec!["system.uptime"]),
+        ("proc/uptime", vec![System], vec!["system.uptime"]),
+        ("proc/swaps", vec![Paging], vec!["system.paging.usage", "system.paging.utilization"]),
+        ("proc/vmstat", vec![Paging], vec!["system.paging.faults", "system.paging.operations"]),
+        (
+            "proc/diskstats",
+            vec![Disk],
+            vec![
+                "system.disk.io",
+                "system.disk.operations",
+                "system.disk.merged",
+                "system.disk.operation_time",
+                "system.disk.io_time",
+            ],
+        ),
         (
             "proc/1/mounts",
-            ScraperKind::Filesystem,
+            vec![Filesystem],
             vec!["system.filesystem.usage", "system.filesystem.utilization", "system.filesystem.limit"],
         ),
         (
             "proc/1/net/dev",
-            ScraperKind::Network,
+            vec![Network],
             vec![
                 "system.network.io",
                 "system.network.errors",
@@ -432,12 +505,12 @@ fn a_missing_file_mutes_its_scraper_alone() {
                 "system.network.packet.dropped",
             ],
         ),
-        ("proc/1/net/udp", ScraperKind::Network, vec!["system.network.connection.count"]),
+        ("proc/1/net/udp", vec![Network], vec!["system.network.connection.count"]),
     ] {
         let tree = Tree::healthy();
         tree.remove(file);
         let scraped = tree.scraper().scrape(NOW);
-        assert_eq!(failed(&scraped), [scraper], "{file}");
+        assert_eq!(failed(&scraped), scrapers, "{file}");
         assert!(scraped.failures[0].error.to_string().contains(file), "{}", scraped.failures[0].error);
         let mut expected = all.clone();
         for name in muted {
@@ -450,8 +523,11 @@ fn a_missing_file_mutes_its_scraper_alone() {
 #[test]
 fn garbage_in_a_file_mutes_its_scraper_alone() {
     for (file, content, scraper) in [
-        ("proc/stat", "cpu0 a b c d\n", ScraperKind::Cpu),
-        ("proc/stat", "btime 17\n", ScraperKind::Cpu),
+        ("proc/stat", "btime 17\nprocesses 3\n", ScraperKind::Cpu),
+        ("proc/stat", "cpu0 1 2 3 4\nprocesses -3\n", ScraperKind::Processes),
+        ("proc/swaps", "a\nb\n", ScraperKind::Paging),
+        ("proc/vmstat", "pgfault x\npgmajfault 3\n", ScraperKind::Paging),
+        ("proc/diskstats", "what is this\n", ScraperKind::Disk),
         ("proc/loadavg", "0.1 0.2\n", ScraperKind::Load),
         ("proc/loadavg", "inf -1 NaN\n", ScraperKind::Load),
         ("proc/meminfo", "MemTotal: 0 kB\n", ScraperKind::Memory),
@@ -509,7 +585,7 @@ fn the_ipv6_table_is_read_only_if_it_can_hold_something() {
 #[test]
 fn what_a_kernel_does_not_tell_is_absent() {
     let tree = Tree::healthy();
-    tree.write("proc/stat", "cpu  10 0 5 100\ncpu0 10 0 5 100\n");
+    tree.write("proc/stat", "cpu  10 0 5 100\ncpu0 10 0 5 100\nprocesses 5\n");
     tree.write("proc/meminfo", "MemTotal: 100 kB\nMemFree: 30 kB\n");
     tree.remove("proc/1/net/tcp6");
     tree.remove("sys/devices/system/cpu/cpu0/topology/core_cpus_list");
@@ -561,18 +637,40 @@ fn only_what_is_enabled_is_read() {
 
 #[test]
 fn scraper_names_are_those_of_the_configuration() {
-    for kind in ScraperKind::ALL {
-        assert_eq!(ScraperKind::from_name(kind.name()), Some(kind));
+    let built =
+        config::Scraper::ALL.into_iter().filter_map(|scraper| Some((scraper, ScraperKind::from_config(scraper)?)));
+    let built = built.collect::<Vec<_>>();
+    for (scraper, kind) in &built {
+        assert_eq!(serde_json::to_value(scraper).unwrap(), kind.name());
     }
-    assert_eq!(ScraperKind::from_name("floppy"), None);
+    assert_eq!(built.into_iter().map(|(_, kind)| kind).collect::<Vec<_>>(), ScraperKind::ALL);
+}
+
+#[test]
+fn the_configuration_is_obeyed() {
+    let host = config::Host {
+        root_path: PathBuf::from("/hostfs"),
+        scope: config::HostScope::Container,
+        scrapers: vec![config::Scraper::Gpu, config::Scraper::Load],
+        ..config::Host::default()
+    };
+    let settings = HostSettings::from_config(&host, Resource::default(), true);
+    assert_eq!(settings.root_path, Path::new("/hostfs"));
+    assert_eq!(settings.scrapers, [ScraperKind::Load]);
+    assert_eq!(Scraper::new(&settings).scope(), Scope::Container, "a scope that is set is not searched for");
+    assert_eq!(HostSettings::from_config(&config::Host::default(), Resource::default(), true).scope, None);
 }
 
 /// The files that a scrape of a mounted root reads.
-const FILES: [&str; 14] = [
+const FILES: [&str; 18] = [
     "proc/stat",
     "proc/loadavg",
     "proc/meminfo",
     "proc/uptime",
+    "proc/swaps",
+    "proc/vmstat",
+    "proc/diskstats",
+    "proc/1/stat",
     "proc/cpuinfo",
     "proc/1/mounts",
     "proc/1/net/dev",
@@ -638,7 +736,7 @@ proptest! {
                 tree.write(name, content);
             }
             let scraped = scraper.scrape(UnixNanos(NOW.0 + round as u64 * 10 * SECOND));
-            prop_assert!(scraped.failures.len() <= 1 + ScraperKind::ALL.len());
+            prop_assert!(scraped.failures.len() <= 3 + ScraperKind::ALL.len());
             for metric in metrics(&scraped) {
                 for point in points(&scraped, &metric.name) {
                     prop_assert!(point.start_time_unix_nano <= point.time_unix_nano);
@@ -658,7 +756,8 @@ proptest! {
         let name = FILES[file];
         tree.write(name, content);
         let scraped = tree.scraper().scrape(NOW);
-        prop_assert!(scraped.failures.len() <= 1);
+        let readers = if name == "proc/stat" { 2 } else { 1 };
+        prop_assert!(scraped.failures.len() <= readers);
         for failure in &scraped.failures {
             prop_assert!(failure.error.to_string().contains(name), "{}", failure.error);
         }

@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
+use super::ScrapeError;
 use super::families::{Families, Family, Points};
 use super::root::Root;
-use super::{ScrapeError, stat};
+use super::stat::OneReading;
 use crate::units::UnixNanos;
 
 const FILE: &str = "proc/uptime";
@@ -22,8 +23,8 @@ pub(super) fn scrape(root: &Root, families: &mut Families) -> Result<(), ScrapeE
 }
 
 /// When the kernel booted, by the wall clock: `btime` of `/proc/stat`, else `now` less the uptime.
-pub(super) fn boot_time(root: &Root, now: UnixNanos) -> Option<UnixNanos> {
-    let stated = stat::read(root).ok().and_then(|stat| stat.boot);
+pub(super) fn boot_time(root: &Root, stat: &OneReading, now: UnixNanos) -> Option<UnixNanos> {
+    let stated = stat.get(root).ok().and_then(|stat| stat.boot);
     stated.or_else(|| {
         let uptime = Duration::try_from_secs_f64(uptime_seconds(root).ok()?).ok()?;
         Some(now.saturating_sub(uptime))
