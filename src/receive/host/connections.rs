@@ -6,18 +6,25 @@
 //! is not there (IPv6 turned off) counts nothing, but a transport must have at least one.
 //!
 //! This is the dearest part of a scrape: to list TCP sockets the kernel walks its whole hash, however empty (1.6 ms for the
-//! 262,144 buckets of a 24 GiB machine, all name spaces in one). So each table is read once through, and that of IPv6 only
-//! if `sockstat` says that it can hold something.
+//! 262,144 buckets of a 24 GiB machine, all name spaces in one). So each table is read once through, that of IPv6 only if
+//! `sockstat` says that it can hold something, and all of them at most every 30 seconds. Scrapes between repeat the points
+//! with the time at which they were read.
+
+use std::time::Duration;
 
 use super::ScrapeError;
 use super::families::{Attribute, Families, Family, Points};
 use super::root::Root;
+use crate::units::UnixNanos;
 
 const COUNT: Family = Family {
     name: "system.network.connection.count",
     unit: "{connection}",
     description: "Sockets by transport and, for TCP, by state.",
 };
+
+/// A reading younger than this is repeated.
+const INTERVAL: Duration = Duration::from_secs(30);
 
 const MAX_TABLE_BYTES: u64 = 16 << 20;
 
@@ -40,21 +47,49 @@ const STATES: [&str; 12] = [
 const SYN_RECEIVED: usize = 2;
 const NEW_SYN_RECEIVED: usize = 11;
 
-pub(super) fn scrape(root: &Root, families: &mut Families) -> Result<(), ScrapeError> {
-    let tcp_tables: &[&str] = if has_no_tcp6(root) { &["tcp"] } else { &["tcp", "tcp6"] };
-    let tcp = by_state(root, tcp_tables)?;
-    let udp = by_state(root, &["udp", "udp6"])?;
-    let mut points = Points::with_capacity(STATES.len() + 1);
-    for (index, (state, count)) in STATES.into_iter().zip(tcp).enumerate() {
-        if index == NEW_SYN_RECEIVED {
-            continue; // counted with its namesake
+#[derive(Debug, Default)]
+pub(super) struct ConnectionScraper {
+    last: Option<Reading>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    time: UnixNanos,
+    tcp: [u64; STATES.len()],
+    udp: u64,
+}
+
+impl ConnectionScraper {
+    pub(super) fn scrape(&mut self, root: &Root, families: &mut Families) -> Result<(), ScrapeError> {
+        let now = families.now();
+        let is_young = |last: &Reading| last.time <= now && now.since(last.time) < INTERVAL;
+        let reading = match self.last.take().filter(is_young) {
+            Some(last) => last,
+            None => Reading::read(root, now)?,
+        };
+        self.last = Some(reading);
+
+        let mut points = Points::with_capacity(STATES.len());
+        for (index, (state, count)) in STATES.into_iter().zip(reading.tcp).enumerate() {
+            if index == NEW_SYN_RECEIVED {
+                continue; // counted with its namesake
+            }
+            let transport = ("network.transport", Attribute::Text("tcp"));
+            points.add(count, &[transport, ("network.connection.state", Attribute::Text(state))]);
         }
-        let transport = ("network.transport", Attribute::Text("tcp"));
-        points.add(count, &[transport, ("network.connection.state", Attribute::Text(state))]);
+        points.add(reading.udp, &[("network.transport", Attribute::Text("udp"))]);
+        families.up_down_counter(COUNT, points.read_at(reading.time));
+        Ok(())
     }
-    points.add(udp.iter().sum::<u64>(), &[("network.transport", Attribute::Text("udp"))]);
-    families.up_down_counter(COUNT, points);
-    Ok(())
+}
+
+impl Reading {
+    fn read(root: &Root, now: UnixNanos) -> Result<Self, ScrapeError> {
+        let tcp_tables: &[&str] = if has_no_tcp6(root) { &["tcp"] } else { &["tcp", "tcp6"] };
+        let tcp = by_state(root, tcp_tables)?;
+        let udp = by_state(root, &["udp", "udp6"])?.iter().sum();
+        Ok(Self { time: now, tcp, udp })
+    }
 }
 
 /// Sockets in each of [`STATES`] over these tables.

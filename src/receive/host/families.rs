@@ -60,11 +60,20 @@ impl From<f64> for Number {
 
 /// The points of one family, before its instrument is chosen.
 #[derive(Debug, Default)]
-pub(super) struct Points(Vec<NumberDataPoint>);
+pub(super) struct Points {
+    points: Vec<NumberDataPoint>,
+    read_at: Option<UnixNanos>,
+}
 
 impl Points {
     pub(super) fn with_capacity(points: usize) -> Self {
-        Self(Vec::with_capacity(points))
+        Self { points: Vec::with_capacity(points), read_at: None }
+    }
+
+    /// Says that the points were read earlier than this scrape.
+    pub(super) fn read_at(mut self, time: UnixNanos) -> Self {
+        self.read_at = Some(time);
+        self
     }
 
     /// Adds a point of the family's own start time.
@@ -79,7 +88,7 @@ impl Points {
         value: impl Into<Number>,
         attributes: &[(&'static str, Attribute<'_>)],
     ) {
-        self.0.push(NumberDataPoint {
+        self.points.push(NumberDataPoint {
             attributes: attributes.iter().map(|(key, value)| key_value(key, *value)).collect(),
             start_time_unix_nano: start.0,
             value: Some(match value.into() {
@@ -142,13 +151,14 @@ impl Families {
     }
 
     fn stamped(&self, points: Points, starts: bool) -> Vec<NumberDataPoint> {
-        let mut points = points.0;
+        let time = points.read_at.unwrap_or(self.now);
+        let mut points = points.points;
         for point in &mut points {
-            point.time_unix_nano = self.now.0;
+            point.time_unix_nano = time.0;
             point.start_time_unix_nano = match (starts, point.start_time_unix_nano) {
                 (false, _) => 0,
-                (true, 0) => self.boot.0,
-                (true, start) => start.min(self.now.0),
+                (true, 0) => self.boot.min(time).0,
+                (true, start) => start.min(time.0),
             };
         }
         points

@@ -221,6 +221,7 @@ pub struct Scraper {
     cpu: cpu::CpuScraper,
     disk: disk::DiskScraper,
     network: network::NetworkScraper,
+    connections: connections::ConnectionScraper,
 }
 
 impl Scraper {
@@ -238,6 +239,7 @@ impl Scraper {
             cpu: cpu::CpuScraper::new(rustix::param::clock_ticks_per_second()),
             disk: disk::DiskScraper::new(),
             network: network::NetworkScraper::new(),
+            connections: connections::ConnectionScraper::default(),
         }
     }
 
@@ -246,7 +248,8 @@ impl Scraper {
         self.scope
     }
 
-    /// Reads everything once. `now` is every point's time; it should not go back between calls.
+    /// Reads everything once. `now` is the points' time (connection counts keep that of their reading, up to 30 seconds
+    /// earlier); it should not go back between calls.
     pub fn scrape(&mut self, now: UnixNanos) -> Scraped {
         // once: a clock that is set later must not make every counter look restarted
         let stat = OneReading::default();
@@ -277,7 +280,7 @@ impl Scraper {
             ScraperKind::Disk => vec![self.disk.scrape(root, families)],
             ScraperKind::Filesystem => vec![filesystem::scrape(root, families)],
             ScraperKind::Network => {
-                vec![self.network.scrape(root, families), connections::scrape(root, families)]
+                vec![self.network.scrape(root, families), self.connections.scrape(root, families)]
             }
             ScraperKind::Processes => {
                 vec![processes::scrape_count(root, families), processes::scrape_created(root, stat, families)]

@@ -328,8 +328,9 @@ fn every_point_has_its_time_and_every_sum_its_start() {
             other => panic!("{other:?}"),
         };
         let mut seen = BTreeSet::new();
+        let time = if metric.name == "system.network.connection.count" { NOW } else { later };
         for point in points {
-            assert_eq!((point.time_unix_nano, point.start_time_unix_nano), (later.0, start), "{}", metric.name);
+            assert_eq!((point.time_unix_nano, point.start_time_unix_nano), (time.0, start), "{}", metric.name);
             assert!(seen.insert(attributes(point)), "{} repeats {:?}", metric.name, attributes(point));
         }
     }
@@ -579,6 +580,29 @@ fn the_ipv6_table_is_read_only_if_it_can_hold_something() {
         let count = value(&scraped, "system.network.connection.count", &listening);
         assert_eq!(count, Some(expected), "{six} in use, {time_wait} waiting");
     }
+}
+
+#[test]
+fn sockets_are_counted_every_thirty_seconds() {
+    let tree = Tree::healthy();
+    let mut scraper = tree.scraper();
+    let udp = [("network.transport", "udp")];
+    let mut at = |seconds: u64| {
+        let scraped = scraper.scrape(UnixNanos(NOW.0 + seconds * SECOND));
+        let point =
+            point(&scraped, "system.network.connection.count", &udp).map(|point| (number(point), point.time_unix_nano));
+        (point, scraped.failures.len())
+    };
+    assert_eq!(at(0), (Some((2.0, NOW.0)), 0));
+    tree.write("proc/1/net/udp", sockets(&["07"]));
+    assert_eq!(at(29), (Some((2.0, NOW.0)), 0), "the earlier reading, at its own time");
+    assert_eq!(at(30), (Some((1.0, NOW.0 + 30 * SECOND)), 0));
+    tree.remove("proc/1/net/udp");
+    assert_eq!(at(60), (None, 1), "a reading that fails is not made up for by an old one");
+    tree.write("proc/1/net/udp", sockets(&[]));
+    assert_eq!(at(61), (Some((0.0, NOW.0 + 61 * SECOND)), 0));
+    tree.write("proc/1/net/udp", sockets(&["07"]));
+    assert_eq!(at(50), (Some((1.0, NOW.0 + 50 * SECOND)), 0), "the clock was set back");
 }
 
 /// Scenario: an old kernel, and a sandbox whose `/proc` has next to nothing.
