@@ -45,7 +45,7 @@ type Counters = [u64; COUNTERS];
 
 #[derive(Debug)]
 pub(super) struct DiskScraper {
-    starts: Starts<String, COUNTERS>,
+    starts: Starts<COUNTERS>,
 }
 
 impl DiskScraper {

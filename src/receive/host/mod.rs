@@ -9,8 +9,7 @@
 //! - every read is bounded, and nothing that may block on a network is asked.
 //!
 //! How it works: [`Scraper::scrape`] calls each enabled scraper, a function from files below the root to metric families.
-//! Sums are cumulative since boot; a counter that was born later (a hot-plugged CPU, a new interface) says so in its start
-//! time. The result is one OTLP request under the scope `qiyas/host`, which takes the same road as received telemetry.
+//! Sums are cumulative since boot; a counter that was born later (a new interface or disk) says so in its start time. The result is one OTLP request under the scope `qiyas/host`, which takes the same road as received telemetry.
 //! A scrape reads files and may take milliseconds on a machine with many sockets: run it where blocking is allowed.
 //!
 //! The files are parsed here and not by the `procfs` crate: its readers panic on some malformed content, want fields that

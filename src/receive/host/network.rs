@@ -32,7 +32,7 @@ type Counters = [u64; COUNTERS];
 
 #[derive(Debug)]
 pub(super) struct NetworkScraper {
-    starts: Starts<String, COUNTERS>,
+    starts: Starts<COUNTERS>,
 }
 
 impl NetworkScraper {

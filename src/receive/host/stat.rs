@@ -25,6 +25,8 @@ pub(super) type Ticks = [Option<u64>; MODES.len()];
 /// The values of `cpu.mode`. `user` and `nice` include the time of guests, as in the kernel's own sums; `interrupt` is
 /// hard and soft interrupts together.
 pub(super) const MODES: [&str; 7] = ["user", "nice", "system", "idle", "iowait", "interrupt", "steal"];
+/// Where `iowait` stands in [`MODES`].
+pub(super) const IOWAIT: usize = 4;
 
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Stat {
