@@ -19,6 +19,7 @@
 //! [`Scraped::scope`] tells which it is. `system.*` is reported in both: the node's pressure is worth knowing to whoever
 //! runs on it, and a value that is absent explains nothing. The container's own CPU and memory are `container.*`.
 
+mod collector_names;
 mod connections;
 mod cpu;
 mod disk;
@@ -131,6 +132,7 @@ pub struct HostSettings {
     /// Whether `KUBERNETES_SERVICE_HOST` is in the environment.
     pub in_kubernetes: bool,
     pub scrapers: Vec<ScraperKind>,
+    pub names: config::HostNames,
     /// The resource that the metrics stand under: the sidecar's own.
     pub resource: Resource,
 }
@@ -147,6 +149,7 @@ impl HostSettings {
             },
             in_kubernetes,
             scrapers: host.scrapers.iter().copied().filter_map(ScraperKind::from_config).collect(),
+            names: host.names,
             resource,
         }
     }
@@ -159,6 +162,7 @@ impl Default for HostSettings {
             scope: None,
             in_kubernetes: false,
             scrapers: ScraperKind::ALL.to_vec(),
+            names: config::HostNames::Semconv,
             resource: Resource::default(),
         }
     }
@@ -215,6 +219,7 @@ pub struct Scraper {
     root: Root,
     scope: Scope,
     kinds: Vec<ScraperKind>,
+    names: config::HostNames,
     resource: Resource,
     boot: Option<UnixNanos>,
     cpu: cpu::CpuScraper,
@@ -233,6 +238,7 @@ impl Scraper {
             scope: settings.scope.unwrap_or_else(|| scope::detect(&root, settings.in_kubernetes)),
             root,
             kinds,
+            names: settings.names,
             resource: settings.resource.clone(),
             boot: None,
             cpu: cpu::CpuScraper::new(rustix::param::clock_ticks_per_second()),
@@ -289,7 +295,7 @@ impl Scraper {
     }
 
     fn request(&self, families: Families) -> ExportMetricsServiceRequest {
-        let metrics = families.into_metrics();
+        let mut metrics = families.into_metrics();
         if metrics.is_empty() {
             return ExportMetricsServiceRequest::default();
         }
@@ -298,7 +304,14 @@ impl Scraper {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ..InstrumentationScope::default()
         };
-        let scope_metrics = ScopeMetrics { scope: Some(scope), metrics, schema_url: SCHEMA_URL.to_owned() };
+        let schema_url = match self.names {
+            config::HostNames::Semconv => SCHEMA_URL.to_owned(),
+            config::HostNames::Collector => {
+                collector_names::rename(&mut metrics);
+                String::new()
+            }
+        };
+        let scope_metrics = ScopeMetrics { scope: Some(scope), metrics, schema_url };
         ExportMetricsServiceRequest {
             resource_metrics: vec![ResourceMetrics {
                 resource: Some(self.resource.clone()),

@@ -699,6 +699,42 @@ fn the_configuration_is_obeyed() {
     assert_eq!(HostSettings::from_config(&config::Host::default(), Resource::default(), true).scope, None);
 }
 
+#[test]
+fn the_collectors_names_are_given_where_asked_for() {
+    let tree = Tree::healthy();
+    let root_path = tree.0.path().to_owned();
+    let names = config::HostNames::Collector;
+    let scraped = Scraper::new(&HostSettings { root_path, names, ..HostSettings::default() }).scrape(NOW);
+    for (name, attributes, expected) in [
+        ("system.cpu.time", &[("cpu", "cpu0"), ("state", "wait")][..], 0.2),
+        ("system.memory.usage", &[("state", "buffered")], 10_240.0 * 1024.0),
+        ("system.paging.usage", &[("device", "/dev/vda3"), ("state", "used")], 51_200.0 * 1024.0),
+        ("system.paging.faults", &[("type", "minor")], 970.0),
+        ("system.paging.operations", &[("type", "major"), ("direction", "page_out")], 22.0),
+        ("system.disk.io", &[("device", "vda"), ("direction", "read")], 1_048_576.0),
+        ("system.disk.io_time", &[("device", "vda")], 3.0),
+        ("system.network.io", &[("device", "eth0"), ("direction", "receive")], 9000.0),
+        ("system.network.packets", &[("device", "eth0"), ("direction", "transmit")], 40.0),
+        ("system.network.dropped", &[("device", "eth0"), ("direction", "receive")], 2.0),
+        ("system.network.connections", &[("protocol", "tcp"), ("state", "SYN_RECV")], 1.0),
+        ("system.network.connections", &[("protocol", "tcp"), ("state", "TIME_WAIT")], 1.0),
+        ("system.processes.count", &[("status", "zombies")], 1.0),
+        ("system.processes.created", &[], 777.0),
+    ] {
+        assert_eq!(value(&scraped, name, attributes), Some(expected), "{name}{attributes:?}");
+    }
+    assert_eq!(points(&scraped, "system.network.connections").len(), 11, "TCP alone");
+    let disk = [("device", "/dev/vda1"), ("mountpoint", "/"), ("type", "ext4"), ("mode", "rw")];
+    assert!(value(&scraped, "system.filesystem.utilization", &disk).is_some());
+    let convention_only = ["system.memory.linux.slab.usage"];
+    for metric in metrics(&scraped).iter().filter(|metric| !convention_only.contains(&&*metric.name)) {
+        for point in points(&scraped, &metric.name) {
+            let dotted = attributes(point).into_keys().find(|key| key.contains('.'));
+            assert_eq!(dotted, None, "{}", metric.name);
+        }
+    }
+}
+
 /// The files that a scrape of a mounted root reads.
 const FILES: [&str; 18] = [
     "proc/stat",
