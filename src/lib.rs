@@ -19,6 +19,7 @@ pub mod journal;
 pub mod measure;
 pub mod observe;
 pub mod otlp;
+pub mod receive;
 pub mod series;
 pub mod telemetry;
 pub mod units;
