@@ -15,6 +15,7 @@
 )]
 
 pub mod config;
+pub mod expose;
 pub mod journal;
 pub mod measure;
 pub mod observe;
