@@ -17,6 +17,7 @@
 pub mod config;
 pub mod journal;
 pub mod otlp;
+pub mod receive;
 pub mod series;
 pub mod telemetry;
 pub mod units;
