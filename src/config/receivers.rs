@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::listeners::{Auth, Cors, ServerTls, off_if_null};
-use super::values::{Dur, HeaderValue, Size, Url};
+use super::secrets::{HeaderValue, Url};
+use super::values::{Dur, Size};
 
 /// What the sidecar takes in.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
