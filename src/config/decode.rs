@@ -36,14 +36,15 @@ pub(super) fn decode(root: &mut Node) -> Decoded {
     }
     let mut restored = 0;
     while faults.len() < MAX_FAULTS {
-        let error = match serde_path_to_error::deserialize::<_, Config>(root.to_value()) {
+        let error = match serde_path_to_error::deserialize::<_, Config>(&*root) {
             Ok(config) => return Decoded { config, faults, removed },
             Err(error) => error,
         };
         let path = existing(root, &tree_path(error.path()));
         let message = error.into_inner().to_string();
         let unknown_key = message.starts_with("unknown field");
-        if !unknown_key && restored < MAX_RESTORED && root.restore_text(&path) {
+        let rereadable = if unknown_key { path.parent() } else { path.clone() };
+        if restored < MAX_RESTORED && root.restore_text(&rereadable) {
             restored += 1;
             continue;
         }

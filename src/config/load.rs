@@ -144,9 +144,13 @@ pub fn load_text(file: &str, text: &str, sets: &[String], env: Env) -> Result<Lo
     let Decoded { mut config, faults: wrong, removed } = decode::decode(&mut source.root);
     faults.extend(wrong);
     let mut checked = check::check(&config, &source.root);
-    checked.errors.retain(|(path, _)| !removed.iter().any(|gone| path.starts_with(gone) || follows_from(gone, path)));
+    checked.errors.retain(|(path, _)| !removed.iter().any(|gone| follows_from(gone, path, &source.root)));
     let place = |(path, message): (Path, String)| Fault::new(source.root.place_of(&path), message);
-    faults.extend(checked.errors.into_iter().map(place));
+    // A part that could not be read has its default meanwhile, of which nothing is to be said.
+    let unread: Vec<Place> = faults.iter().map(|fault| fault.place).collect();
+    let in_file = |place: Place| matches!(place, Place::File { .. });
+    let found = checked.errors.into_iter().map(place);
+    faults.extend(found.filter(|fault| !(in_file(fault.place) && unread.contains(&fault.place))));
     source.problems(faults, Severity::Error)?;
 
     for forward in &mut config.forward {
@@ -174,9 +178,12 @@ pub fn load_text(file: &str, text: &str, sets: &[String], env: Env) -> Result<Lo
     Ok(Loaded { config, warnings, resource, source })
 }
 
-/// Whether a check's error at `path` may only be there because `gone`, a key of the same mapping, was taken out.
-fn follows_from(gone: &Path, path: &Path) -> bool {
-    gone.0.len() > 1 && gone.parent() == path.parent()
+/// Whether a check's error at `path` may only be there because `gone` was taken out of `root`: it was the part itself, a
+/// part of it, or another key where a key is missing now.
+fn follows_from(gone: &Path, path: &Path, root: &Node) -> bool {
+    let parent = gone.parent();
+    let missing_beside = root.get(path).is_none() && path.parent() == parent && !parent.0.is_empty();
+    path.starts_with(gone) || *path == parent || missing_beside
 }
 
 /// Lays one `--set` option over `root`.

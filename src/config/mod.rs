@@ -4,6 +4,7 @@
 //! known or the load fails; an error names file, line and column. No secret leaves through `Debug` or `Serialize`.
 //! Nothing here reads the environment or a clock: both are passed in.
 
+pub mod budget;
 mod check;
 mod decode;
 mod forward;
@@ -11,12 +12,15 @@ mod journal;
 mod listeners;
 mod load;
 mod measures;
+mod node_de;
 mod objectives;
 mod otel_env;
 mod problem;
 mod process;
 mod receivers;
+mod reference;
 mod secrets;
+mod show;
 mod slo_terms;
 mod slos;
 mod substitute;
@@ -40,7 +44,9 @@ pub use otel_env::Resource;
 pub use problem::{Problem, Problems, Severity};
 pub use process::{Limits, LogFormat, LogLevel, Logs, Memory, Telemetry, Traces};
 pub use receivers::{Host, HostNames, HostScope, Otlp, OtlpGrpc, OtlpHttp, Receivers, Scrape, ScrapeTarget, Scraper};
+pub use reference::{reference, schema};
 pub use secrets::{HeaderValue, REDACTED, Secret, Url};
+pub use show::show;
 pub use slo_terms::{SloMetric, Threshold};
 pub use slos::{Bound, Indicator, Objective, Slo, SloError};
 pub use substitute::Env;
@@ -69,9 +75,11 @@ pub struct Config {
     pub forward: Vec<Forward>,
     /// The Prometheus endpoint. `null` turns it off.
     #[serde(deserialize_with = "listeners::off_if_null")]
+    #[schemars(with = "Option<Prometheus>")]
     pub prometheus: Prometheus,
     /// The REST API and the dashboard page. `null` turns it off.
     #[serde(deserialize_with = "listeners::off_if_null")]
+    #[schemars(with = "Option<Api>")]
     pub api: Api,
     pub telemetry: Telemetry,
     /// Longest drain after SIGTERM.
@@ -101,3 +109,6 @@ impl Default for Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,6 +55,10 @@ pub(super) fn destinations(env: Env) -> (Vec<Forward>, Vec<Problem>) {
         let same = destinations.iter_mut().find(|known| can_share(known, &destination));
         match same {
             Some(known) => {
+                // The general endpoint is the one that paths are appended to.
+                if destination.signal_urls.is_empty() {
+                    known.endpoint = destination.endpoint;
+                }
                 known.signals.extend(destination.signals);
                 known.signal_urls.extend(destination.signal_urls);
             }

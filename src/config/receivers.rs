@@ -25,9 +25,11 @@ pub struct Receivers {
 pub struct Otlp {
     /// OTLP over gRPC. `null` turns the listener off.
     #[serde(deserialize_with = "off_if_null")]
+    #[schemars(with = "Option<OtlpGrpc>")]
     pub grpc: OtlpGrpc,
     /// OTLP over HTTP. `null` turns the listener off.
     #[serde(deserialize_with = "off_if_null")]
+    #[schemars(with = "Option<OtlpHttp>")]
     pub http: OtlpHttp,
     /// The largest request, counted after decompression; a larger one is refused (`RESOURCE_EXHAUSTED`, 413) before
     /// `limits.in_flight` is asked. At most a quarter of `limits.memory`.

@@ -30,7 +30,10 @@ pub(super) fn substitute(root: &mut Node, env: Env) -> Vec<Fault> {
         match expand(text, env, MAX_NESTING) {
             Ok(Expanded { text, whole: true }) => *node = retyped(node, text),
             Ok(Expanded { text, whole: false }) => node.kind = Kind::Scalar(Value::String(text)),
-            Err(message) => faults.push(Fault::new(node.place, message)),
+            Err(message) => {
+                faults.push(Fault::new(node.place, message));
+                node.kind = Kind::Empty;
+            }
         }
     });
     faults

@@ -36,7 +36,7 @@ pub(super) fn nearest<'a>(found: &str, candidates: &[&'a str]) -> Option<&'a str
         let candidate = letters(candidate);
         if candidate == wanted { 0 } else { strsim::damerau_levenshtein(&wanted, &candidate) }
     };
-    let close_enough = |candidate: &str| (candidate.len().max(found.len()) + 2) / 3;
+    let close_enough = |candidate: &str| candidate.len().max(found.len()).div_ceil(3);
     let by_edits = candidates
         .iter()
         .map(|candidate| (distance(candidate), *candidate))

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 
 /// Deepest nesting of mappings and sequences.
 pub(super) const MAX_DEPTH: usize = 64;
@@ -147,6 +147,11 @@ impl Node {
         path.0.iter().try_fold(self, |node, step| node.child(step))
     }
 
+    /// Whether the configuration gives a value at `path`. A key with nothing after it gives none.
+    pub fn gives(&self, path: &Path) -> bool {
+        self.get(path).is_some_and(|node| node.kind != Kind::Empty)
+    }
+
     fn get_mut(&mut self, steps: &[Step]) -> Option<&mut Self> {
         steps.iter().try_fold(self, |node, step| node.child_mut(step))
     }
@@ -270,19 +275,6 @@ impl Node {
                 entry.key_place = place;
                 entry.value.move_to(place);
             }),
-        }
-    }
-
-    /// The tree as serde reads it. Keys with nothing after them are left out.
-    pub fn to_value(&self) -> Value {
-        match &self.kind {
-            Kind::Empty => Value::Null,
-            Kind::Scalar(value) => value.clone(),
-            Kind::Sequence(items) => Value::Array(items.iter().map(Self::to_value).collect()),
-            Kind::Mapping(entries) => {
-                let given = entries.iter().filter(|entry| entry.value.kind != Kind::Empty);
-                Value::Object(given.map(|entry| (entry.key.clone(), entry.value.to_value())).collect::<Map<_, _>>())
-            }
         }
     }
 }

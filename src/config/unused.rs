@@ -65,10 +65,14 @@ pub(super) fn not_yet_used(config: &Config, root: &Node) -> Vec<(Path, String)> 
     for line in NOT_YET {
         let steps: Vec<&str> = line.key.split('.').collect();
         for path in matching(&config, &steps, &Path::default()) {
-            let given = root.get(&path).is_some();
+            let given = root.gives(&path);
             let value = value_at(&config, &path);
             let asked_for = match line.value {
-                Some(unserved) => value.and_then(Value::as_str) == Some(unserved),
+                Some(unserved) => {
+                    let list = path.parent();
+                    let untouched = value_at(&config, &list) == value_at(&default, &list);
+                    value.and_then(Value::as_str) == Some(unserved) && !untouched
+                }
                 None => value != value_at(&default, &path),
             };
             if given && asked_for {

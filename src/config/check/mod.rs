@@ -53,7 +53,7 @@ impl Checker<'_> {
 
     /// Whether the user gave the key at `path`, and it is not left to its default.
     fn given(&self, path: &Path) -> bool {
-        self.root.get(path).is_some()
+        self.root.gives(path)
     }
 
     fn above_zero(&mut self, path: Path, duration: Dur) {
