@@ -14,6 +14,7 @@
     )
 )]
 
+pub mod cli;
 pub mod config;
 pub mod expose;
 pub mod journal;
@@ -22,5 +23,6 @@ pub mod observe;
 pub mod otlp;
 pub mod receive;
 pub mod series;
+pub mod sidecar;
 pub mod telemetry;
 pub mod units;
