@@ -16,6 +16,7 @@
 
 pub mod config;
 pub mod expose;
+pub mod forward;
 pub mod journal;
 pub mod measure;
 pub mod observe;
