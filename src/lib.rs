@@ -17,6 +17,7 @@
 pub mod cli;
 pub mod config;
 pub mod expose;
+pub mod forward;
 pub mod journal;
 pub mod measure;
 pub mod observe;
