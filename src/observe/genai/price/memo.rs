@@ -201,6 +201,7 @@ mod tests {
     ];
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
         fn the_memory_answers_as_the_calculator(
             calls in prop::collection::vec((
