@@ -6,6 +6,7 @@
 //! - [`visit`]: the validity pass, which shows the items it checks to a visitor;
 //! - [`view`]: every field of a checked message, read lazily;
 //! - [`splice`](mod@splice): attributes added to, and cut out of, a checked request;
+//! - [`split`](mod@split): requests split by item and put together;
 //! - [`json`]: OTLP/JSON at the edge.
 
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod arbitrary;
 pub mod json;
 mod schema;
 pub mod splice;
+pub mod split;
 pub mod view;
 pub mod visit;
 pub mod wire;
