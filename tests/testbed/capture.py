@@ -221,6 +221,7 @@ def decompressed(encoding: str, body: bytes) -> bytes:
 
 class _HttpHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     inbox: Inbox
 
     def do_POST(self) -> None:  # noqa: N802 (the name is http.server's)
