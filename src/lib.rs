@@ -18,4 +18,5 @@ pub mod config;
 pub mod journal;
 pub mod otlp;
 pub mod series;
+pub mod telemetry;
 pub mod units;

@@ -1,0 +1,568 @@
+//! The scalar types of the configuration: durations, sizes, percentages, addresses, secrets.
+//!
+//! Invariants: what a type accepts it also prints, and reading the printed form gives the same value; a [`Secret`] is
+//! printed by neither `Debug` nor `Serialize`, so no log line and no `config show` can leak one.
+//!
+//! Each type reads itself from a YAML scalar. Its error names the value that was wrong and the form that was expected;
+//! the position is added by the loader.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+
+/// A duration: `10s`, `5m`, `7d`, `1h30m`, `500ms`, `1.4s`. Units, largest first: `w d h m s ms us ns`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Dur(pub Duration);
+
+/// The units of [`Dur`], largest first, in nanoseconds.
+const DURATION_UNITS: [(&str, u128); 8] = [
+    ("w", 604_800_000_000_000),
+    ("d", 86_400_000_000_000),
+    ("h", 3_600_000_000_000),
+    ("m", 60_000_000_000),
+    ("s", 1_000_000_000),
+    ("ms", 1_000_000),
+    ("us", 1_000),
+    ("ns", 1),
+];
+
+impl Dur {
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(Duration::from_secs(secs))
+    }
+
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(Duration::from_millis(millis))
+    }
+
+    pub const fn from_hours(hours: u64) -> Self {
+        Self::from_secs(hours * 3600)
+    }
+
+    pub const fn from_days(days: u64) -> Self {
+        Self::from_secs(days * 86_400)
+    }
+
+    /// Reads `1h30m`. Units may be left out but not repeated or put out of order; a bare number is refused, because
+    /// nobody can tell whether it means seconds or milliseconds. At most 2⁶⁴ − 1 ns (584 years).
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{}` is not a duration; write it like 500ms, 10s, 5m, 1h30m or 7d", shown(text));
+        let mut rest = text.trim();
+        let mut total_ns: u128 = 0;
+        let mut smallest_unit_ns = u128::MAX;
+        if rest.is_empty() {
+            return Err(wrong());
+        }
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
+            let (number, after) = rest.split_at_checked(digits).ok_or_else(wrong)?;
+            let letters = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+            let (unit, after) = after.split_at_checked(letters).ok_or_else(wrong)?;
+            let unit = if unit == "µs" || unit == "μs" { "us" } else { unit };
+            let &(_, unit_ns) = DURATION_UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
+            if unit_ns >= smallest_unit_ns {
+                return Err(wrong());
+            }
+            smallest_unit_ns = unit_ns;
+            total_ns = total_ns.saturating_add(decimal_times(number, unit_ns).ok_or_else(wrong)?);
+            rest = after;
+        }
+        let total_ns = u64::try_from(total_ns).map_err(|_| format!("`{}` is longer than 584 years", shown(text)))?;
+        Ok(Self(Duration::from_nanos(total_ns)))
+    }
+}
+
+/// `number` × `unit`, exact; `None` where `number` is not a plain decimal or the result is not whole.
+fn decimal_times(number: &str, unit: u128) -> Option<u128> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let no_digits = whole.is_empty() || (number.contains('.') && fraction.is_empty());
+    if no_digits || whole.len() > 20 || fraction.len() > 15 || fraction.contains('.') {
+        return None;
+    }
+    let mut total = whole.parse::<u128>().ok()?.checked_mul(unit)?;
+    if !fraction.is_empty() {
+        let scale = 10u128.pow(u32::try_from(fraction.len()).ok()?);
+        let scaled = fraction.parse::<u128>().ok()?.checked_mul(unit)?;
+        if scaled % scale != 0 {
+            return None;
+        }
+        total = total.checked_add(scaled / scale)?;
+    }
+    Some(total)
+}
+
+impl fmt::Display for Dur {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole_secs = self.0.as_secs();
+        let nanos = self.0.subsec_nanos();
+        if whole_secs == 0 && nanos > 0 {
+            return match nanos {
+                n if n % 1_000_000 == 0 => write!(f, "{}ms", n / 1_000_000),
+                n if n % 1_000 == 0 => write!(f, "{}us", n / 1_000),
+                n => write!(f, "{n}ns"),
+            };
+        }
+        let (days, hours) = (whole_secs / 86_400, whole_secs / 3600 % 24);
+        let (minutes, seconds) = (whole_secs / 60 % 60, whole_secs % 60);
+        for (value, unit) in [(days, "d"), (hours, "h"), (minutes, "m")] {
+            if value > 0 {
+                write!(f, "{value}{unit}")?;
+            }
+        }
+        if nanos > 0 {
+            let fraction = format!("{nanos:09}");
+            write!(f, "{seconds}.{}s", fraction.trim_end_matches('0'))
+        } else if seconds > 0 || whole_secs == 0 {
+            write!(f, "{seconds}s")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// A number of bytes: `64MiB`, `1GiB`, `512KiB`, `10MB`, or a plain number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Size(pub u64);
+
+/// The units of [`Size`], in bytes; the first that divides a size exactly is the one it is printed with.
+const SIZE_UNITS: [(&str, u64); 8] = [
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("TB", 1_000_000_000_000),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("KB", 1_000),
+];
+
+impl Size {
+    pub const fn mib(mebibytes: u64) -> Self {
+        Self(mebibytes << 20)
+    }
+
+    /// The size as `usize`, saturating where the platform's is smaller.
+    pub fn bytes(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
+    /// Reads `64MiB`. Units are case-insensitive; `Ki`, `Mi`, `Gi` and `Ti` are read as Kubernetes writes them.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("`{}` is not a size; write it like 512KiB, 64MiB, 1GiB or a number of bytes", shown(text));
+        let trimmed = text.trim();
+        let digits = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len());
+        let (number, unit) = trimmed.split_at_checked(digits).ok_or_else(wrong)?;
+        let unit = unit.trim_start();
+        let unit_bytes = if unit.is_empty() || unit.eq_ignore_ascii_case("b") {
+            1
+        } else {
+            let full = if unit.len() == 2 && unit.ends_with(['i', 'I']) { format!("{unit}B") } else { unit.to_owned() };
+            SIZE_UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(&full)).ok_or_else(wrong)?.1
+        };
+        let bytes = decimal_times(number, u128::from(unit_bytes)).ok_or_else(wrong)?;
+        u64::try_from(bytes).map(Self).map_err(|_| format!("`{}` is more than 16 EiB", shown(text)))
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = SIZE_UNITS.iter().find(|(_, bytes)| self.0 > 0 && self.0 % bytes == 0);
+        match unit {
+            Some((name, bytes)) => write!(f, "{}{name}", self.0 / bytes),
+            None => write!(f, "{}B", self.0),
+        }
+    }
+}
+
+/// A percentage: `99.9%`, or a plain number that is read as one. Held in percent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+pub struct Percent(pub f64);
+
+impl Percent {
+    /// As a fraction of one.
+    pub fn ratio(self) -> f64 {
+        self.0 / 100.0
+    }
+
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{}` is not a percentage; write it like 99.9%", shown(text));
+        let number = text.trim().strip_suffix('%').unwrap_or(text.trim()).trim_end();
+        let percent = number.parse::<f64>().map_err(|_| wrong())?;
+        if percent.is_finite() { Ok(Self(percent)) } else { Err(wrong()) }
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", self.0)
+    }
+}
+
+/// A fraction of one: `0.5`, or `50%`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+pub struct Ratio(pub f64);
+
+impl Ratio {
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{}` is not a ratio; write it like 0.5 or 50%", shown(text));
+        let trimmed = text.trim();
+        let ratio = match trimmed.strip_suffix('%') {
+            Some(percent) => percent.trim_end().parse::<f64>().map(|p| p / 100.0),
+            None => trimmed.parse::<f64>(),
+        };
+        ratio.ok().filter(|r| r.is_finite()).map(Self).ok_or_else(wrong)
+    }
+}
+
+/// A moment in RFC 3339: `2026-03-01T22:00:00Z`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(pub jiff::Timestamp);
+
+impl Timestamp {
+    pub fn parse(text: &str) -> Result<Self, String> {
+        text.trim().parse().map(Self).map_err(|_| {
+            format!("`{}` is not a time; write it like 2026-03-01T22:00:00Z or with an offset", shown(text))
+        })
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The longest text that is put into an error message, in characters.
+const SHOWN_CHARS: usize = 60;
+
+/// `text` cut to what an error message can carry.
+pub(super) fn shown(text: &str) -> String {
+    let mut cut: String = text.chars().take(SHOWN_CHARS).collect();
+    if cut.len() < text.len() {
+        cut.push('…');
+    }
+    cut
+}
+
+/// Reads a scalar from a string, and from a number where `from_number` allows it.
+struct ScalarVisitor<T> {
+    expected: &'static str,
+    parse: fn(&str) -> Result<T, String>,
+    from_number: Option<fn(f64) -> Option<T>>,
+    from_unsigned: Option<fn(u64) -> T>,
+}
+
+impl<T> Visitor<'_> for ScalarVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        (self.parse)(text).map_err(E::custom)
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+        match (self.from_unsigned, self.from_number) {
+            (Some(from_unsigned), _) => Ok(from_unsigned(number)),
+            (None, Some(_)) => self.visit_f64(number as f64),
+            (None, None) => Err(E::custom(format!("`{number}` has no unit; expected {}", self.expected))),
+        }
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        match u64::try_from(number) {
+            Ok(unsigned) => self.visit_u64(unsigned),
+            Err(_) => self.visit_f64(number as f64),
+        }
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
+        self.from_number
+            .and_then(|from_number| from_number(number))
+            .ok_or_else(|| E::custom(format!("`{number}` is not {}", self.expected)))
+    }
+}
+
+/// Gives a scalar type its serde and schema implementations.
+macro_rules! scalar {
+    ($type:ident, expected: $expected:literal, number: $number:expr, unsigned: $unsigned:expr, schema: $schema:tt) => {
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(ScalarVisitor {
+                    expected: $expected,
+                    parse: $type::parse,
+                    from_number: $number,
+                    from_unsigned: $unsigned,
+                })
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    };
+}
+
+scalar!(Dur, expected: "a duration like 500ms, 10s, 5m, 1h30m or 7d", number: None, unsigned: None, schema: {
+    "type": "string",
+    "description": "A duration: `500ms`, `10s`, `5m`, `1h30m`, `7d`.",
+    "pattern": r"^\s*([0-9]+(\.[0-9]+)?(w|d|h|m|s|ms|us|µs|ns))+\s*$"
+});
+scalar!(Size, expected: "a size like 512KiB, 64MiB, 1GiB or a number of bytes", number: None, unsigned: Some(Size), schema: {
+    "type": ["string", "integer"],
+    "description": "A size: `512KiB`, `64MiB`, `1GiB`, or a plain number of bytes.",
+    "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*([KkMmGgTt][Ii]?[Bb]?|[Bb])?\s*$",
+    "minimum": 0
+});
+scalar!(Percent, expected: "a percentage like 99.9%", number: Some(|n| Some(Percent(n))), unsigned: None, schema: {
+    "type": ["string", "number"],
+    "description": "A percentage: `99.9%`, or a plain number that is read as one.",
+    "pattern": r"^\s*-?[0-9]+(\.[0-9]+)?\s*%?\s*$"
+});
+scalar!(Ratio, expected: "a ratio like 0.5 or 50%", number: Some(|n| Some(Ratio(n))), unsigned: None, schema: {
+    "type": ["string", "number"],
+    "description": "A fraction of one: `0.5`, or `50%`.",
+    "pattern": r"^\s*-?[0-9]+(\.[0-9]+)?\s*%?\s*$"
+});
+scalar!(Timestamp, expected: "a time like 2026-03-01T22:00:00Z", number: None, unsigned: None, schema: {
+    "type": "string",
+    "description": "A moment in RFC 3339: `2026-03-01T22:00:00Z`.",
+    "format": "date-time"
+});
+
+macro_rules! serialize_as_text {
+    ($($type:ident),*) => {$(
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    )*};
+}
+serialize_as_text!(Dur, Size, Percent, Timestamp);
+
+impl Serialize for Ratio {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.0)
+    }
+}
+
+impl Deref for Dur {
+    type Target = Duration;
+
+    fn deref(&self) -> &Duration {
+        &self.0
+    }
+}
+
+impl From<Dur> for Duration {
+    fn from(dur: Dur) -> Self {
+        dur.0
+    }
+}
+
+impl From<Duration> for Dur {
+    fn from(duration: Duration) -> Self {
+        Self(duration)
+    }
+}
+
+impl Deref for Size {
+    type Target = u64;
+
+    fn deref(&self) -> &u64 {
+        &self.0
+    }
+}
+
+impl From<Size> for u64 {
+    fn from(size: Size) -> Self {
+        size.0
+    }
+}
+
+impl From<Size> for usize {
+    fn from(size: Size) -> Self {
+        size.bytes()
+    }
+}
+
+/// What stands in place of a secret wherever a configuration is printed.
+pub const REDACTED: &str = "<redacted>";
+
+/// A secret given in the configuration itself. `expose` is the only way to its text.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REDACTED)
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(REDACTED)
+    }
+}
+
+/// A URL. User and password in it (`https://user:password@host`) are used but printed by neither `Debug`, `Display` nor
+/// `Serialize`.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Url(String);
+
+impl Url {
+    pub fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
+    /// The URL as given, with its user and password.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The part before `://`, in lower case; empty where there is none.
+    pub fn scheme(&self) -> String {
+        self.0.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase()).unwrap_or_default()
+    }
+
+    /// Whether the peer is asked for TLS: schemes `https` and `rediss`.
+    pub fn is_tls(&self) -> bool {
+        matches!(self.scheme().as_str(), "https" | "rediss")
+    }
+
+    /// The URL without its user and password.
+    pub fn redacted(&self) -> String {
+        let Some((scheme, rest)) = self.0.split_once("://") else { return self.0.clone() };
+        let authority_len = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at_checked(authority_len).unwrap_or((rest, ""));
+        match authority.rsplit_once('@') {
+            Some((_, host)) => format!("{scheme}://{REDACTED}@{host}{path}"),
+            None => self.0.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.redacted())
+    }
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.redacted())
+    }
+}
+
+impl Serialize for Url {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.redacted())
+    }
+}
+
+/// A header's value: given inline (then it is a secret), or read from a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderValue {
+    Inline(Secret),
+    /// The file's content without its trailing line break.
+    File(PathBuf),
+}
+
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct HeaderFile {
+    /// The file that holds the value; a trailing line break is not part of it.
+    file: PathBuf,
+}
+
+impl<'de> Deserialize<'de> for HeaderValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct HeaderVisitor;
+
+        impl<'de> Visitor<'de> for HeaderVisitor {
+            type Value = HeaderValue;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a header value or {file: path}")
+            }
+
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<HeaderValue, E> {
+                Ok(HeaderValue::Inline(Secret::new(value)))
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<HeaderValue, E> {
+                Ok(HeaderValue::Inline(Secret::new(value.to_string())))
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<HeaderValue, E> {
+                Ok(HeaderValue::Inline(Secret::new(value.to_string())))
+            }
+
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<HeaderValue, E> {
+                Ok(HeaderValue::Inline(Secret::new(value.to_string())))
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<HeaderValue, A::Error> {
+                let header = HeaderFile::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(HeaderValue::File(header.file))
+            }
+        }
+
+        deserializer.deserialize_any(HeaderVisitor)
+    }
+}
+
+impl Serialize for HeaderValue {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Inline(secret) => secret.serialize(serializer),
+            Self::File(file) => HeaderFile { file: file.clone() }.serialize(serializer),
+        }
+    }
+}
+
+impl JsonSchema for HeaderValue {
+    fn schema_name() -> Cow<'static, str> {
+        "HeaderValue".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let file = generator.subschema_for::<HeaderFile>();
+        json_schema!({
+            "description": "A header's value, or the file that holds it.",
+            "anyOf": [{"type": ["string", "number", "boolean"]}, file]
+        })
+    }
+}
