@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 ANSWER_SECONDS = 0.040
 FIRST_CHUNK_SECONDS = 0.030
 BETWEEN_CHUNKS_SECONDS = 0.010
-WORDS = "It measures what your program already tells it.".split(" ")
+WORDS = ["It", "measures", "what", "your", "program", "already", "tells", "it."]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,9 @@ class Handler(BaseHTTPRequestHandler):
             asked = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
             name = asked["model"]
         except (ValueError, KeyError, TypeError):
-            self.send_json(400, {"error": {"message": "expected a JSON object with a model", "type": "invalid_request_error"}})
+            self.send_json(
+                400, {"error": {"message": "expected a JSON object with a model", "type": "invalid_request_error"}}
+            )
             return
         kind = {"/v1/chat/completions": "chat", "/v1/embeddings": "embeddings"}.get(self.path)
         model = MODELS.get(name)
@@ -138,7 +140,9 @@ class Handler(BaseHTTPRequestHandler):
         for position, word in enumerate(WORDS):
             if position:
                 time.sleep(BETWEEN_CHUNKS_SECONDS)
-            delta = {"content": word if position == 0 else f" {word}"} | ({"role": "assistant"} if position == 0 else {})
+            delta = {"content": word if position == 0 else f" {word}"} | (
+                {"role": "assistant"} if position == 0 else {}
+            )
             self.send_event(head | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
         self.send_event(head | {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
         if with_usage:

@@ -112,8 +112,12 @@ def test_health_asks_the_running_sidecar(sidecar):
 
 @pytest.mark.parametrize("listener", ["grpc", "http", "prometheus", "api"])
 def test_a_port_in_use_is_named_and_exits_1(tmp_path, listener):
-    keys = {"grpc": "receivers.otlp.grpc.endpoint", "http": "receivers.otlp.http.endpoint",
-            "prometheus": "prometheus.endpoint", "api": "api.endpoint"}
+    keys = {
+        "grpc": "receivers.otlp.grpc.endpoint",
+        "http": "receivers.otlp.http.endpoint",
+        "prometheus": "prometheus.endpoint",
+        "api": "api.endpoint",
+    }
     ports = {name: free_port() for name in keys}
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", ports[listener]))

@@ -22,8 +22,13 @@ def test_only_ai_spans_gain_attributes(start, listen, protocol):
     sidecar = start({"forward": [downstream.destination(enrich=True)]})
     maker = sdk.SpanMaker("enriched")
     maker.span("GET /", 1_000_000, SpanKind.SERVER, sdk.EVERY_ATTRIBUTE_TYPE, events=[("happened", {"n": 1})])
-    maker.span("ChatCompletion", 1_000_000_000, SpanKind.INTERNAL, OPENINFERENCE | {"mine": "stays"},
-               events=[("chunk", {"n": 1})])
+    maker.span(
+        "ChatCompletion",
+        1_000_000_000,
+        SpanKind.INTERNAL,
+        OPENINFERENCE | {"mine": "stays"},
+        events=[("chunk", {"n": 1})],
+    )
     sent = sdk.encoded("traces", maker.take())
     assert wire.post(sidecar.ports["http"], "traces", sent.SerializeToString()).status == 200
 
@@ -59,10 +64,20 @@ def test_what_a_span_says_itself_is_not_overwritten(start, listen):
     downstream = listen("grpc")
     sidecar = start({"forward": [downstream.destination(enrich=True)]})
     maker = sdk.SpanMaker("enriched")
-    maker.span("chat gpt-5", 1_000_000_000, SpanKind.CLIENT, {
-        "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-5",
-        "gen_ai.response.model": "gpt-5-2025-08-07", "gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5,
-        "gen_ai.usage.cost": 0.5})
+    maker.span(
+        "chat gpt-5",
+        1_000_000_000,
+        SpanKind.CLIENT,
+        {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": "openai",
+            "gen_ai.request.model": "gpt-5",
+            "gen_ai.response.model": "gpt-5-2025-08-07",
+            "gen_ai.usage.input_tokens": 10,
+            "gen_ai.usage.output_tokens": 5,
+            "gen_ai.usage.cost": 0.5,
+        },
+    )
     sent = sdk.encoded("traces", maker.take())
     assert wire.post(sidecar.ports["http"], "traces", sent.SerializeToString()).status == 200
     downstream.wait_for_items("traces", 1)

@@ -17,12 +17,22 @@ NASTY = 'quote " backslash \\ newline \n tab \t größe 日本 {a="b"} # HELP'
 def measured(start):
     """A sidecar that has measured spans with awkward names, AI calls and its host."""
     sidecar = start({"receivers": {"host": {"enabled": True}}})
-    maker = sdk.SpanMaker("shop \"north\"", "pod\\1", **{"1st.weird-key/ä": NASTY})
+    maker = sdk.SpanMaker('shop "north"', "pod\\1", **{"1st.weird-key/ä": NASTY})
     maker.span(NASTY, 5_000_000, SpanKind.SERVER)
     maker.span("nul \x00 here", 5_000_000, SpanKind.SERVER)
-    maker.span("chat gpt-5", 5_000_000, SpanKind.CLIENT, {
-        "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-5",
-        "gen_ai.response.model": "gpt-5-2025-08-07", "gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5})
+    maker.span(
+        "chat gpt-5",
+        5_000_000,
+        SpanKind.CLIENT,
+        {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": "openai",
+            "gen_ai.request.model": "gpt-5",
+            "gen_ai.response.model": "gpt-5-2025-08-07",
+            "gen_ai.usage.input_tokens": 10,
+            "gen_ai.usage.output_tokens": 5,
+        },
+    )
     sdk.send("grpc", "none", "traces", maker.take(), sidecar.otlp_grpc, sidecar.otlp_http)
 
     def counted():
@@ -43,10 +53,16 @@ def measured(start):
         ("text/plain;version=0.0.4;q=0.2, */*;q=0.1", TEXT),
         ("application/openmetrics-text", "application/openmetrics-text"),
         ("application/openmetrics-text; version=1.0.0", OPENMETRICS),
-        ("application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,"
-         "text/plain;version=0.0.4;q=0.3,*/*;q=0.1", OPENMETRICS),
-        ("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
-         "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1", OPENMETRICS),
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,"
+            "text/plain;version=0.0.4;q=0.3,*/*;q=0.1",
+            OPENMETRICS,
+        ),
+        (
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
+            "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+            OPENMETRICS,
+        ),
         ("text/html, application/json", TEXT),
     ],
 )
@@ -152,8 +168,14 @@ def test_host_metrics_stand_there_with_no_app_at_all(start):
 
     def seen():
         answer = sidecar.scrape()
-        for family in ("system_cpu_time_seconds", "system_memory_usage_bytes", "system_filesystem_usage_bytes",
-                       "system_network_io_bytes", "system_uptime_seconds", "system_cpu_load_average_1m"):
+        for family in (
+            "system_cpu_time_seconds",
+            "system_memory_usage_bytes",
+            "system_filesystem_usage_bytes",
+            "system_network_io_bytes",
+            "system_uptime_seconds",
+            "system_cpu_load_average_1m",
+        ):
             assert any(name.startswith(family) for name in answer.by_name), f"no {family}*: {sorted(answer.by_name)}"
 
     eventually(seen)

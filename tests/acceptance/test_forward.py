@@ -53,7 +53,9 @@ def test_zstd_over_grpc(start, listen):
     """A second sidecar is the receiver: the two agree about zstd over gRPC, and the third hop shows that nothing changed."""
     downstream = listen("grpc")
     second = start({"forward": [downstream.destination()]})
-    first = start({"forward": [downstream.destination() | {"endpoint": f"http://{second.otlp_grpc}", "compression": "zstd"}]})
+    first = start(
+        {"forward": [downstream.destination() | {"endpoint": f"http://{second.otlp_grpc}", "compression": "zstd"}]}
+    )
     body, count = batch("chained")
     post(first, body)
     downstream.wait_for_items("traces", count)
@@ -117,7 +119,10 @@ def _permanent_then_fine(sidecar, downstream):
     second, count = batch("kept", 2)
     post(sidecar, second)
     downstream.wait_for_items("traces", count)
-    assert [(export.body, export.accepted) for export in downstream.exports("traces")] == [(first, False), (second, True)]
+    assert [(export.body, export.accepted) for export in downstream.exports("traces")] == [
+        (first, False),
+        (second, True),
+    ]
     eventually(lambda: _equal(sidecar.scrape().total("qiyas_forward_sent_total", signal="traces"), count))
 
 
@@ -152,10 +157,12 @@ def _contains(text, part):
 def test_a_slow_destination_delays_no_other(start, listen, slow_protocol):
     slow, quick = listen(slow_protocol), listen("grpc")
     slow.inbox.otherwise = Answer(delay_seconds=4)
-    sidecar = start({
-        "forward": [slow.destination("slow"), quick.destination("quick")],
-        "shutdown": "1s",
-    })
+    sidecar = start(
+        {
+            "forward": [slow.destination("slow"), quick.destination("quick")],
+            "shutdown": "1s",
+        }
+    )
     began = time.monotonic()
     total = 0
     for number in range(20):
@@ -190,11 +197,13 @@ def test_a_destination_that_goes_away_and_comes_back_gets_everything_once(start,
 def test_a_destination_that_is_behind_drops_the_oldest_and_counts_them(start, listen):
     downstream = listen("grpc")
     downstream.inbox.otherwise = UNAVAILABLE
-    sidecar = start({
-        "journal": {"memory": "1MiB"},
-        "forward": [downstream.destination()],
-        "shutdown": "1s",
-    })
+    sidecar = start(
+        {
+            "journal": {"memory": "1MiB"},
+            "forward": [downstream.destination()],
+            "shutdown": "1s",
+        }
+    )
     filler = "x" * 1000
     total = 0
     for number in range(60):
@@ -248,8 +257,15 @@ def test_large_backlogs_go_out_in_requests_that_a_collector_takes(start, listen)
 
 def test_derived_metrics_arrive_as_otlp(start, listen):
     downstream = listen("grpc")
-    sidecar = start({"forward": [downstream.destination(signals=["derived"], interval="1s", temporality="cumulative",
-                                                        histogram="explicit")]})
+    sidecar = start(
+        {
+            "forward": [
+                downstream.destination(
+                    signals=["derived"], interval="1s", temporality="cumulative", histogram="explicit"
+                )
+            ]
+        }
+    )
     maker = sdk.SpanMaker("derived", "one", **{"service.namespace": "shop"})
     for _ in range(5):
         maker.span("work", 30_000_000)
@@ -347,8 +363,13 @@ def test_sigterm_drains(start, listen, protocol):
         expected.append(otlp.parse("traces", body))
     sidecar.stop()
     assert downstream.items("traces") == otlp.items("traces", expected)
-    names = {metric.name for request in downstream.requests("metrics") for under in request.resource_metrics
-             for scope in under.scope_metrics for metric in scope.metrics}
+    names = {
+        metric.name
+        for request in downstream.requests("metrics")
+        for under in request.resource_metrics
+        for scope in under.scope_metrics
+        for metric in scope.metrics
+    }
     assert "traces.span.metrics.calls" in names, names
 
 
@@ -365,12 +386,14 @@ def test_a_drain_ends_when_its_time_is_up(start, listen):
 
 def test_the_standard_variables_make_a_destination(start, listen):
     downstream = listen("http/protobuf")
-    sidecar = start(environment={
-        "OTEL_EXPORTER_OTLP_ENDPOINT": downstream.endpoint,
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-        "OTEL_EXPORTER_OTLP_HEADERS": "x-from=environment",
-        "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
-    })
+    sidecar = start(
+        environment={
+            "OTEL_EXPORTER_OTLP_ENDPOINT": downstream.endpoint,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            "OTEL_EXPORTER_OTLP_HEADERS": "x-from=environment",
+            "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+        }
+    )
     body, count = batch("environment")
     post(sidecar, body)
     downstream.wait_for_items("traces", count)

@@ -67,7 +67,9 @@ def test_bombs_side_by_side(sidecar):
     bomb = b"".join(hostile.gzip_bomb())
     with a_normal_client(sidecar):
         threads = [
-            threading.Thread(target=wire.request, args=(sidecar.ports["http"], "/v1/traces", bomb, wire.PROTOBUF, "gzip"))
+            threading.Thread(
+                target=wire.request, args=(sidecar.ports["http"], "/v1/traces", bomb, wire.PROTOBUF, "gzip")
+            )
             for _ in range(6)
         ]
         for thread in threads:
@@ -80,7 +82,10 @@ def test_bombs_side_by_side(sidecar):
     ("listener", "opening"),
     [
         ("http", b"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nX-Slow: "),
-        ("http", b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10000\r\n\r\n"),
+        (
+            "http",
+            b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10000\r\n\r\n",
+        ),
         ("grpc", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
         ("prometheus", b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nX-Slow: "),
         ("api", b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nX-Slow: "),
@@ -131,7 +136,16 @@ def test_more_connections_than_allowed(start):
     for connection in held:
         connection.close()
     body = sdk.encoded("traces", sdk.rich_spans("after")).SerializeToString()
-    eventually(lambda: _accepted(wire.post(sidecar.ports["http"], "traces", body, ), 200))
+    eventually(
+        lambda: _accepted(
+            wire.post(
+                sidecar.ports["http"],
+                "traces",
+                body,
+            ),
+            200,
+        )
+    )
 
 
 def _accepted(answer: wire.HttpAnswer, status: int) -> None:
@@ -143,8 +157,9 @@ def test_many_bodies_under_way_are_bounded_and_refused_with_a_hint(start):
     import socket
 
     sidecar = start({"limits": {"in_flight": "1MiB", "request_time": "5s"}})
-    head = (b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
-            b"Content-Length: 900001\r\n\r\n")
+    head = (
+        b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 900001\r\n\r\n"
+    )
     held = []
     for _ in range(8):
         connection = socket.create_connection(("127.0.0.1", sidecar.ports["http"]), timeout=10)

@@ -23,7 +23,9 @@ def cumulative(values: list[float], bounds: list[float]) -> list[float]:
     return [float(sum(value <= bound for value in values)) for bound in bounds] + [float(len(values))]
 
 
-def call(maker: sdk.SpanMaker, seconds: float, model: str, dated: str | None, provider: str = "openai", **attributes) -> None:
+def call(
+    maker: sdk.SpanMaker, seconds: float, model: str, dated: str | None, provider: str = "openai", **attributes
+) -> None:
     """One inference span in the current convention."""
     named = {
         "gen_ai.operation.name": "chat",
@@ -88,17 +90,41 @@ def test_configured_dimensions_become_labels(start):
 def test_ai_requests_tokens_cost_and_latency(sidecar):
     """The worked costs of two models, an unpriced one, an error, and percentiles over a thousand known latencies."""
     maker = sdk.SpanMaker("assistant")
-    call(maker, 1.0, "claude-sonnet-4-5", "claude-sonnet-4-5-20250929", "anthropic", **{
-        "gen_ai.usage.input_tokens": 2302, "gen_ai.usage.cache_creation.input_tokens": 2284,
-        "gen_ai.usage.output_tokens": 158,
-    })
-    call(maker, 2.0, "gpt-5", "gpt-5-2025-08-07", **{
-        "gen_ai.usage.input_tokens": 2006, "gen_ai.usage.cache_read.input_tokens": 1920,
-        "gen_ai.usage.output_tokens": 300, "gen_ai.usage.reasoning.output_tokens": 128,
-    })
-    call(maker, 0.5, "our-own-model", None, "in-house", **{
-        "gen_ai.usage.input_tokens": 70, "gen_ai.usage.output_tokens": 7,
-    })
+    call(
+        maker,
+        1.0,
+        "claude-sonnet-4-5",
+        "claude-sonnet-4-5-20250929",
+        "anthropic",
+        **{
+            "gen_ai.usage.input_tokens": 2302,
+            "gen_ai.usage.cache_creation.input_tokens": 2284,
+            "gen_ai.usage.output_tokens": 158,
+        },
+    )
+    call(
+        maker,
+        2.0,
+        "gpt-5",
+        "gpt-5-2025-08-07",
+        **{
+            "gen_ai.usage.input_tokens": 2006,
+            "gen_ai.usage.cache_read.input_tokens": 1920,
+            "gen_ai.usage.output_tokens": 300,
+            "gen_ai.usage.reasoning.output_tokens": 128,
+        },
+    )
+    call(
+        maker,
+        0.5,
+        "our-own-model",
+        None,
+        "in-house",
+        **{
+            "gen_ai.usage.input_tokens": 70,
+            "gen_ai.usage.output_tokens": 7,
+        },
+    )
     call(maker, 0.1, "gpt-5", None, **{"error.type": "RateLimitError"})
     send(sidecar, maker)
 
@@ -108,10 +134,18 @@ def test_ai_requests_tokens_cost_and_latency(sidecar):
         return scrape
 
     scrape = eventually(measured)
-    claude = {"gen_ai_provider_name": "anthropic", "gen_ai_request_model": "claude-sonnet-4-5",
-              "model_name": "claude-sonnet-4-5", "model_version": "20250929"}
-    gpt = {"gen_ai_provider_name": "openai", "gen_ai_request_model": "gpt-5", "model_name": "gpt-5",
-           "model_version": "2025-08-07"}
+    claude = {
+        "gen_ai_provider_name": "anthropic",
+        "gen_ai_request_model": "claude-sonnet-4-5",
+        "model_name": "claude-sonnet-4-5",
+        "model_version": "20250929",
+    }
+    gpt = {
+        "gen_ai_provider_name": "openai",
+        "gen_ai_request_model": "gpt-5",
+        "model_name": "gpt-5",
+        "model_version": "2025-08-07",
+    }
     house = {"gen_ai_provider_name": "in-house", "model_name": "our-own-model", "model_version": "unversioned"}
     failed = gpt | {"model_version": "unversioned"}
     for model in (claude, gpt, house, failed):
@@ -142,12 +176,21 @@ def test_standard_gen_ai_metrics(sidecar):
     seconds = [0.005, 0.01, 0.02, 0.3, 0.64, 5.0, 81.92, 100.0]
     inputs = [1, 4, 5, 64, 1000, 1024, 1025, 70_000_000]
     for each, count in zip(seconds, inputs, strict=True):
-        call(maker, each, "gpt-4o-mini", "gpt-4o-mini-2024-07-18",
-             **{"gen_ai.usage.input_tokens": count, "gen_ai.usage.output_tokens": 16})
+        call(
+            maker,
+            each,
+            "gpt-4o-mini",
+            "gpt-4o-mini-2024-07-18",
+            **{"gen_ai.usage.input_tokens": count, "gen_ai.usage.output_tokens": 16},
+        )
     call(maker, 0.25, "gpt-4o-mini", None, **{"error.type": "429"})
     send(sidecar, maker)
-    standard = {"job": "assistant", "gen_ai_operation_name": "chat", "gen_ai_provider_name": "openai",
-                "gen_ai_request_model": "gpt-4o-mini"}
+    standard = {
+        "job": "assistant",
+        "gen_ai_operation_name": "chat",
+        "gen_ai_provider_name": "openai",
+        "gen_ai_request_model": "gpt-4o-mini",
+    }
     good = standard | {"gen_ai_response_model": "gpt-4o-mini-2024-07-18"}
 
     def measured():
@@ -195,11 +238,21 @@ def test_latency_percentiles(sidecar, window):
 
 def test_a_reported_cost_wins_over_the_price_list(sidecar):
     maker = sdk.SpanMaker("assistant")
-    call(maker, 1, "gpt-5", "gpt-5-2025-08-07", **{
-        "gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 100, "gen_ai.usage.cost": 0.25})
+    call(
+        maker,
+        1,
+        "gpt-5",
+        "gpt-5-2025-08-07",
+        **{"gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 100, "gen_ai.usage.cost": 0.25},
+    )
     # A reported 0 beside tokens is no cost: it is priced.
-    call(maker, 1, "gpt-5-mini", "gpt-5-mini-2025-08-07", **{
-        "gen_ai.usage.input_tokens": 1_000_000, "gen_ai.usage.output_tokens": 0, "gen_ai.usage.cost": 0.0})
+    call(
+        maker,
+        1,
+        "gpt-5-mini",
+        "gpt-5-mini-2025-08-07",
+        **{"gen_ai.usage.input_tokens": 1_000_000, "gen_ai.usage.output_tokens": 0, "gen_ai.usage.cost": 0.0},
+    )
     send(sidecar, maker)
 
     def measured():
@@ -213,13 +266,32 @@ def test_a_reported_cost_wins_over_the_price_list(sidecar):
 def test_a_carrier_does_not_count_its_childrens_tokens_again(sidecar):
     maker = sdk.SpanMaker("agent")
     usage = {"gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 10}
-    agent = maker.span("invoke_agent helper", 3 * sdk.NS, SpanKind.INTERNAL, {
-        "gen_ai.operation.name": "invoke_agent", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o-mini",
-        "gen_ai.usage.input_tokens": 200, "gen_ai.usage.output_tokens": 20})
+    agent = maker.span(
+        "invoke_agent helper",
+        3 * sdk.NS,
+        SpanKind.INTERNAL,
+        {
+            "gen_ai.operation.name": "invoke_agent",
+            "gen_ai.provider.name": "openai",
+            "gen_ai.request.model": "gpt-4o-mini",
+            "gen_ai.usage.input_tokens": 200,
+            "gen_ai.usage.output_tokens": 20,
+        },
+    )
     for _ in range(2):
-        maker.span("chat gpt-4o-mini", sdk.NS, SpanKind.CLIENT, {
-            "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o-mini",
-            "gen_ai.response.model": "gpt-4o-mini-2024-07-18"} | usage, parent=agent)
+        maker.span(
+            "chat gpt-4o-mini",
+            sdk.NS,
+            SpanKind.CLIENT,
+            {
+                "gen_ai.operation.name": "chat",
+                "gen_ai.provider.name": "openai",
+                "gen_ai.request.model": "gpt-4o-mini",
+                "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
+            }
+            | usage,
+            parent=agent,
+        )
     send(sidecar, maker)
 
     def measured():
@@ -233,8 +305,9 @@ def test_a_carrier_does_not_count_its_childrens_tokens_again(sidecar):
 
 def test_odd_times_are_counted_and_still_measured(sidecar):
     """A zero time, the future, the far past, an end before the start: each span still counts once."""
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
     import time
+
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     from testbed import wire
 
@@ -244,11 +317,22 @@ def test_odd_times_are_counted_and_still_measured(sidecar):
     under = request.resource_spans.add()
     under.resource.attributes.add(key="service.name").value.string_value = "odd"
     spans = under.scope_spans.add().spans
-    times = {"no time": (0, 0), "future": (now + day, now + day + 1000), "ancient": (now - 100 * day, now - 100 * day + 1),
-             "backwards": (now, now - 5_000_000), "fine": (now - 1_000_000, now)}
+    times = {
+        "no time": (0, 0),
+        "future": (now + day, now + day + 1000),
+        "ancient": (now - 100 * day, now - 100 * day + 1),
+        "backwards": (now, now - 5_000_000),
+        "fine": (now - 1_000_000, now),
+    }
     for number, (name, (begin, end)) in enumerate(times.items()):
-        spans.add(name=name, trace_id=bytes([number + 1]) * 16, span_id=bytes([number + 1]) * 8, kind=1,
-                  start_time_unix_nano=begin, end_time_unix_nano=end)
+        spans.add(
+            name=name,
+            trace_id=bytes([number + 1]) * 16,
+            span_id=bytes([number + 1]) * 8,
+            kind=1,
+            start_time_unix_nano=begin,
+            end_time_unix_nano=end,
+        )
     assert wire.post(sidecar.ports["http"], "traces", request.SerializeToString()).status == 200
 
     def measured():

@@ -17,8 +17,13 @@ from testbed.waiting import eventually
 CORPUS = ROOT / "tests" / "corpus"
 TRUTH = json.loads((CORPUS / "truth.json").read_text(encoding="utf-8"))
 # The truth's names for tokens, and the sidecar's.
-TOKENS = {"input_tokens": "input", "output_tokens": "output", "cache_read": "cache_read", "cache_write": "cache_write",
-          "reasoning": "reasoning"}
+TOKENS = {
+    "input_tokens": "input",
+    "output_tokens": "output",
+    "cache_read": "cache_read",
+    "cache_write": "cache_write",
+    "reasoning": "reasoning",
+}
 
 
 def expected(recording: str) -> dict[str, Counter]:
@@ -63,7 +68,12 @@ def test_versions_and_cost_by_model(recording):
     for call in TRUTH[recording]["calls"]:
         if call["in_telemetry"]["call"]:
             dated = call["response_model"]
-            wanted.add((call["model"], dated.removeprefix(call["model"]).lstrip("-") or "unversioned" if dated else "unversioned"))
+            wanted.add(
+                (
+                    call["model"],
+                    dated.removeprefix(call["model"]).lstrip("-") or "unversioned" if dated else "unversioned",
+                )
+            )
     assert versions == wanted
     for model in models:
         if model["tokens"]["input"]:
@@ -77,7 +87,9 @@ def test_live_agrees_with_the_truth_and_forwards_every_item(start, listen, recor
     sidecar = start({"forward": [downstream.destination()]})
     sent: dict[str, list] = {signal: [] for signal in otlp.SIGNALS}
     for line in (CORPUS / f"{recording}.jsonl").read_text(encoding="utf-8").splitlines():
-        signal = {"resourceSpans": "traces", "resourceMetrics": "metrics", "resourceLogs": "logs"}[next(iter(json.loads(line)))]
+        signal = {"resourceSpans": "traces", "resourceMetrics": "metrics", "resourceLogs": "logs"}[
+            next(iter(json.loads(line)))
+        ]
         sent[signal].append(otlp.parse_json(signal, line))
         answer = wire.post(sidecar.ports["http"], signal, line.encode(), wire.JSON)
         assert answer.status == 200, answer

@@ -127,7 +127,10 @@ def test_random_bytes(sidecar, signal, valid):
         "lists nested 10,000 deep": b"[" * 10_000 + b"]" * 10_000,
         "an unknown field nested 10,000 deep": b'{"x":' + b"[" * 10_000 + b"]" * 10_000 + b"}",
         "values nested 10,000 deep": b'{"resourceSpans":[{"resource":{"attributes":[{"key":"k","value":'
-        + b'{"arrayValue":{"values":[' * 10_000 + b'{"intValue":1}' + b"]}}" * 10_000 + b"}]}}]}",
+        + b'{"arrayValue":{"values":[' * 10_000
+        + b'{"intValue":1}'
+        + b"]}}" * 10_000
+        + b"}]}}]}",
         "invalid UTF-8": b'{"resourceSpans":[{"resource":{"attributes":[{"key":"\xff\xfe"}]}}]}',
         "an id that is not hex": b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"xyz"}]}]}]}',
         "an integer beyond 64 bits": b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"startTimeUnixNano":"99999999999999999999999"}]}]}]}',
@@ -211,7 +214,9 @@ def test_a_long_oversize_body_still_gets_its_answer(start):
 
 
 def test_unknown_grpc_methods(sidecar):
-    service = otlp.Service("x", None, None, "/opentelemetry.proto.collector.trace.v1.TraceService/Nothing", "", "", "", "", "")
+    service = otlp.Service(
+        "x", None, None, "/opentelemetry.proto.collector.trace.v1.TraceService/Nothing", "", "", "", "", ""
+    )
     with wire.Http2(sidecar.ports["grpc"]) as connection:
         stream = connection.open_grpc(service.grpc_method)
         events = connection.send_all(stream, [wire.grpc_frame(b"", False)])

@@ -18,9 +18,12 @@ WAYS = [
 
 def points(signal: str, message) -> int:
     """What the sidecar counts of a request: spans, log records, and for metrics their data points."""
-    items = [item for outer in getattr(message, otlp.SERVICES[signal].resources)
-             for scope in getattr(outer, otlp.SERVICES[signal].scopes)
-             for item in getattr(scope, otlp.SERVICES[signal].items)]
+    items = [
+        item
+        for outer in getattr(message, otlp.SERVICES[signal].resources)
+        for scope in getattr(outer, otlp.SERVICES[signal].scopes)
+        for item in getattr(scope, otlp.SERVICES[signal].items)
+    ]
     if signal != "metrics":
         return len(items)
     return sum(len(getattr(metric, metric.WhichOneof("data")).data_points) for metric in items)
@@ -76,7 +79,10 @@ def test_zstd_and_gzip_are_read_on_both_transports(start, listen, encoding, onwa
 def test_full_success_leaves_partial_success_unset(sidecar):
     for signal in otlp.SIGNALS:
         body = sdk.encoded(signal, sdk.RICH[signal](sdk.unique("success"))).SerializeToString()
-        for answer in (wire.grpc_call(sidecar.ports["grpc"], signal, body), wire.post(sidecar.ports["http"], signal, body)):
+        for answer in (
+            wire.grpc_call(sidecar.ports["grpc"], signal, body),
+            wire.post(sidecar.ports["http"], signal, body),
+        ):
             response = otlp.SERVICES[signal].response.FromString(answer.body)
             assert not response.HasField("partial_success"), response
         empty = wire.post(sidecar.ports["http"], signal, b"")
@@ -105,17 +111,30 @@ def test_json_is_read_as_leniently_as_the_specification_asks(start, listen):
     assert span.trace_id.hex() == "5b8efff798038103d269b633813fc60c"
     assert (span.start_time_unix_nano, span.end_time_unix_nano) == (1795545928000000000, 1795545928500000000)
     assert otlp.attributes(span) == {
-        "quoted": -9007199254740993, "bare": 42, "double": 1.0, "bytes": b"\x00\xff\x80", "empty": None,
+        "quoted": -9007199254740993,
+        "bare": 42,
+        "double": 1.0,
+        "bytes": b"\x00\xff\x80",
+        "empty": None,
     }
 
 
 def test_browsers_are_answered_by_cors(start):
     sidecar = start({"receivers": {"otlp": {"http": {"cors": {"allowed_origins": ["https://shop.example"]}}}}})
-    asked = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST",
-             "Access-Control-Request-Headers": "content-type"}
+    asked = {
+        "Origin": "https://shop.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type",
+    }
     allowed = wire.request(sidecar.ports["http"], "/v1/traces", None, None, method="OPTIONS", headers=asked)
     assert allowed.status in (200, 204)
     assert allowed.headers["access-control-allow-origin"] == "https://shop.example"
-    refused = wire.request(sidecar.ports["http"], "/v1/traces", None, None, method="OPTIONS",
-                           headers=asked | {"Origin": "https://evil.example"})
+    refused = wire.request(
+        sidecar.ports["http"],
+        "/v1/traces",
+        None,
+        None,
+        method="OPTIONS",
+        headers=asked | {"Origin": "https://evil.example"},
+    )
     assert refused.headers.get("access-control-allow-origin") not in ("*", "https://evil.example")

@@ -22,7 +22,9 @@ class Scrape:
         self.body = body
         self.text = body.decode("utf-8")
         openmetrics = headers["content-type"].startswith("application/openmetrics-text")
-        self.families = {family.name: family for family in (parse_openmetrics if openmetrics else parse_text)(self.text)}
+        self.families = {
+            family.name: family for family in (parse_openmetrics if openmetrics else parse_text)(self.text)
+        }
         self.by_name: dict[str, list[Sample]] = {}
         for family in self.families.values():
             for sample in family.samples:

@@ -79,7 +79,9 @@ def parse(signal: str, body: bytes) -> Message:
 
 def parse_json(signal: str, text: str | bytes) -> Message:
     """OTLP/JSON, whose ids are hex where protobuf's own JSON mapping has base64."""
-    decoded = with_ids(json.loads(text), lambda hexadecimal: base64.b64encode(bytes.fromhex(hexadecimal)).decode("ascii"))
+    decoded = with_ids(
+        json.loads(text), lambda hexadecimal: base64.b64encode(bytes.fromhex(hexadecimal)).decode("ascii")
+    )
     return json_format.ParseDict(decoded, SERVICES[signal].request())
 
 

@@ -171,7 +171,8 @@ class Http2:
 
 def _ended(events: Iterable[h2.events.Event], stream: int) -> bool:
     return any(
-        isinstance(event, h2.events.StreamEnded | h2.events.StreamReset) and event.stream_id == stream for event in events
+        isinstance(event, h2.events.StreamEnded | h2.events.StreamReset) and event.stream_id == stream
+        for event in events
     )
 
 
