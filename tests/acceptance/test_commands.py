@@ -7,7 +7,7 @@ import time
 import pytest
 import yaml
 
-from testbed import sdk, wire
+from testbed import otlp, sdk, wire
 from testbed.ports import free_port
 from testbed.sidecar import BINARY, ROOT, qiyas
 from testbed.waiting import eventually
@@ -175,6 +175,21 @@ def test_logs_as_json(start):
         except ValueError:
             continue
     assert objects, f"no JSON line in:\n{log}"
+
+
+def test_the_sidecars_own_traces_go_where_they_are_asked_to_go(start, listen):
+    downstream = listen("grpc")
+    sidecar = start({"telemetry": {"traces": {"endpoint": downstream.endpoint}}})
+    body = sdk.encoded("traces", sdk.rich_spans("watched")).SerializeToString()
+    assert wire.post(sidecar.ports["http"], "traces", body).status == 200
+    sidecar.stop()
+    services = {
+        otlp.attributes(under.resource).get("service.name")
+        for request in downstream.requests("traces")
+        for under in request.resource_spans
+    }
+    # Its own spans alone: no destination was configured for the app's.
+    assert services == {"qiyas"}
 
 
 def test_readyz_stays_ready_and_healthz_alive(sidecar):

@@ -1,11 +1,14 @@
 """Counts, sums, buckets and percentiles on `/metrics` equal what was sent."""
 
 import math
+import time
+from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.trace import SpanKind
 
-from testbed import sdk
+from testbed import sdk, wire
 from testbed.sidecar import Sidecar
 from testbed.waiting import eventually
 
@@ -45,7 +48,7 @@ def test_span_calls_and_durations(sidecar):
     maker.span("query", 5_000_000, SpanKind.CLIENT)
     send(sidecar, maker)
 
-    ours = {"job": "retail/shop", "instance": "pod-1", "service_name": "shop"}
+    ours = {"job": "retail/shop", "instance": "pod-1", "service_name": "shop", "otel_scope_name": "qiyas/spans"}
     server = ours | {"span_name": "GET /cart", "span_kind": "SPAN_KIND_SERVER"}
 
     def measured():
@@ -303,20 +306,79 @@ def test_a_carrier_does_not_count_its_childrens_tokens_again(sidecar):
     eventually(measured)
 
 
+def raw_spans(service: str | None, spans: list[dict[str, Any]]) -> bytes:
+    """An export of spans that no SDK would let a test write: field by field."""
+    request = ExportTraceServiceRequest()
+    under = request.resource_spans.add()
+    if service is not None:
+        under.resource.attributes.add(key="service.name").value.string_value = service
+    scope = under.scope_spans.add()
+    for number, fields in enumerate(spans, start=1):
+        ids = {"trace_id": number.to_bytes(16, "big"), "span_id": number.to_bytes(8, "big"), "kind": 1}
+        scope.spans.add(**ids | fields)
+    return request.SerializeToString()
+
+
+def test_sampled_spans_count_for_what_they_stand_for(sidecar):
+    """`ot=th:8`: half were kept, so each stands for two; `th:c` for four; without a threshold for itself."""
+    now = time.time_ns()
+    times = {"start_time_unix_nano": now - 10_000_000, "end_time_unix_nano": now}
+    spans = [
+        {"name": name, "trace_state": state} | times
+        for name, state in (("half", "ot=th:8"), ("quarter", "vendor=x,ot=rv:1;th:c"), ("all", "vendor=x"))
+        for _ in range(5)
+    ]
+    assert wire.post(sidecar.ports["http"], "traces", raw_spans("sampled", spans)).status == 200
+
+    def measured():
+        scrape = sidecar.scrape()
+        for name, count in (("half", 10), ("quarter", 20), ("all", 5)):
+            assert scrape.value("traces_span_metrics_calls_total", span_name=name) == count
+            assert scrape.value("traces_span_metrics_duration_seconds_count", span_name=name) == count
+            total = scrape.value("traces_span_metrics_duration_seconds_sum", span_name=name)
+            assert total == pytest.approx(0.01 * count, rel=1e-9)
+
+    eventually(measured)
+
+
+def test_without_a_service_name_spans_are_measured_all_the_same(sidecar):
+    now = time.time_ns()
+    span = {"name": "nameless", "start_time_unix_nano": now - 1000, "end_time_unix_nano": now}
+    assert wire.post(sidecar.ports["http"], "traces", raw_spans(None, [span])).status == 200
+
+    def measured():
+        assert sidecar.scrape().value("traces_span_metrics_calls_total", span_name="nameless") == 1
+
+    eventually(measured)
+
+
+def test_a_silent_series_expires_and_returns_from_zero(start):
+    sidecar = start({"limits": {"series_expiry": "2s"}})
+    name = "traces_span_metrics_calls_total"
+
+    def send_three() -> None:
+        maker = sdk.SpanMaker("fleeting")
+        for _ in range(3):
+            maker.span("now and then", 1_000_000)
+        send(sidecar, maker)
+
+    def shows(count: int | None) -> None:
+        samples = sidecar.scrape().samples(name, span_name="now and then")
+        assert [sample.value for sample in samples] == ([] if count is None else [count])
+
+    send_three()
+    eventually(lambda: shows(3))
+    eventually(lambda: shows(None))
+    send_three()
+    eventually(lambda: shows(3))
+
+
 def test_odd_times_are_counted_and_still_measured(sidecar):
     """A zero time, the future, the far past, an end before the start: each span still counts once."""
     import time
 
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-    from testbed import wire
-
     now = time.time_ns()
     day = 86_400 * sdk.NS
-    request = ExportTraceServiceRequest()
-    under = request.resource_spans.add()
-    under.resource.attributes.add(key="service.name").value.string_value = "odd"
-    spans = under.scope_spans.add().spans
     times = {
         "no time": (0, 0),
         "future": (now + day, now + day + 1000),
@@ -324,16 +386,10 @@ def test_odd_times_are_counted_and_still_measured(sidecar):
         "backwards": (now, now - 5_000_000),
         "fine": (now - 1_000_000, now),
     }
-    for number, (name, (begin, end)) in enumerate(times.items()):
-        spans.add(
-            name=name,
-            trace_id=bytes([number + 1]) * 16,
-            span_id=bytes([number + 1]) * 8,
-            kind=1,
-            start_time_unix_nano=begin,
-            end_time_unix_nano=end,
-        )
-    assert wire.post(sidecar.ports["http"], "traces", request.SerializeToString()).status == 200
+    spans = [
+        {"name": name, "start_time_unix_nano": begin, "end_time_unix_nano": end} for name, (begin, end) in times.items()
+    ]
+    assert wire.post(sidecar.ports["http"], "traces", raw_spans("odd", spans)).status == 200
 
     def measured():
         scrape = sidecar.scrape()
