@@ -15,8 +15,12 @@
 )]
 
 pub mod config;
+pub mod expose;
 pub mod journal;
+pub mod measure;
+pub mod observe;
 pub mod otlp;
+pub mod receive;
 pub mod series;
 pub mod telemetry;
 pub mod units;

@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::measures::Histogram;
-use super::values::{Dur, HeaderValue, Url};
+use super::secrets::{HeaderValue, Url};
+use super::values::Dur;
 
 /// One OTLP destination.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -68,6 +69,31 @@ impl Default for Forward {
             histogram: Histogram::Exponential,
             signal_urls: BTreeMap::new(),
         }
+    }
+}
+
+impl Forward {
+    /// The destination's name: as given, else the endpoint's host and port.
+    pub fn display_name(&self) -> &str {
+        if self.name.is_empty() { self.endpoint.authority() } else { &self.name }
+    }
+
+    /// Gives a destination without a name its endpoint's.
+    pub(super) fn name_after_endpoint(&mut self) {
+        self.name = self.display_name().to_owned();
+    }
+
+    /// The URL that requests of one kind are posted to over HTTP. `Derived` data is metrics and logs: ask for those.
+    pub fn http_url(&self, signal: Signal) -> String {
+        if let Some(url) = self.signal_urls.get(&signal) {
+            return url.as_str().to_owned();
+        }
+        let path = match signal {
+            Signal::Traces => "v1/traces",
+            Signal::Metrics | Signal::Derived => "v1/metrics",
+            Signal::Logs => "v1/logs",
+        };
+        format!("{}/{path}", self.endpoint.as_str().trim_end_matches('/'))
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::values::{Dur, Size, Url};
+use super::secrets::Url;
+use super::values::{Dur, Size};
 
 /// The journal: accepted batches, until every reader has passed them.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]

@@ -9,7 +9,7 @@ use super::receivers::{OtlpGrpc, OtlpHttp};
 use super::values::Dur;
 
 /// A listener that can be turned off.
-pub trait TurnOff: Default {
+pub(super) trait TurnOff: Default {
     /// The listener with no endpoint.
     fn off() -> Self;
 }
@@ -21,16 +21,29 @@ pub(super) fn off_if_null<'de, D: Deserializer<'de>, T: TurnOff + Deserialize<'d
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_else(T::off))
 }
 
-macro_rules! turn_off {
-    ($($listener:ty),*) => {$(
-        impl TurnOff for $listener {
-            fn off() -> Self {
-                Self { endpoint: None, ..Self::default() }
-            }
-        }
-    )*};
+impl TurnOff for OtlpGrpc {
+    fn off() -> Self {
+        Self { endpoint: None }
+    }
 }
-turn_off!(OtlpGrpc, OtlpHttp, Prometheus, Api);
+
+impl TurnOff for OtlpHttp {
+    fn off() -> Self {
+        Self { endpoint: None, ..Self::default() }
+    }
+}
+
+impl TurnOff for Prometheus {
+    fn off() -> Self {
+        Self { endpoint: None, ..Self::default() }
+    }
+}
+
+impl TurnOff for Api {
+    fn off() -> Self {
+        Self { endpoint: None, ..Self::default() }
+    }
+}
 
 /// A listener's certificate, and the authority its clients must be signed by.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]

@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::forward::ClientTls;
-use super::values::{Dur, HeaderValue, Percent, Ratio, Secret, Timestamp, Url};
+use super::secrets::{HeaderValue, Secret, Url};
+use super::values::{Dur, Percent, Ratio, Timestamp};
 
 /// A service whose availability is kept.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]

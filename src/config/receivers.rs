@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::listeners::{Auth, Cors, ServerTls, off_if_null};
-use super::values::{Dur, HeaderValue, Size, Url};
+use super::secrets::{HeaderValue, Url};
+use super::values::{Dur, Size};
 
 /// What the sidecar takes in.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -24,9 +25,11 @@ pub struct Receivers {
 pub struct Otlp {
     /// OTLP over gRPC. `null` turns the listener off.
     #[serde(deserialize_with = "off_if_null")]
+    #[schemars(with = "Option<OtlpGrpc>")]
     pub grpc: OtlpGrpc,
     /// OTLP over HTTP. `null` turns the listener off.
     #[serde(deserialize_with = "off_if_null")]
+    #[schemars(with = "Option<OtlpHttp>")]
     pub http: OtlpHttp,
     /// The largest request, counted after decompression; a larger one is refused (`RESOURCE_EXHAUSTED`, 413) before
     /// `limits.in_flight` is asked. At most a quarter of `limits.memory`.

@@ -1,7 +1,6 @@
-//! The scalar types of the configuration: durations, sizes, percentages, addresses, secrets.
+//! The scalar types of the configuration: durations, sizes, percentages, times.
 //!
-//! Invariants: what a type accepts it also prints, and reading the printed form gives the same value; a [`Secret`] is
-//! printed by neither `Debug` nor `Serialize`, so no log line and no `config show` can leak one.
+//! Invariants: what a type accepts it also prints, and reading the printed form gives the same value.
 //!
 //! Each type reads itself from a YAML scalar. Its error names the value that was wrong and the form that was expected;
 //! the position is added by the loader.
@@ -9,7 +8,6 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -173,7 +171,7 @@ impl Size {
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = SIZE_UNITS.iter().find(|(_, bytes)| self.0 > 0 && self.0 % bytes == 0);
+        let unit = SIZE_UNITS.iter().find(|(_, bytes)| self.0 > 0 && self.0.is_multiple_of(*bytes));
         match unit {
             Some((name, bytes)) => write!(f, "{}{name}", self.0 / bytes),
             None => write!(f, "{}B", self.0),
@@ -399,170 +397,5 @@ impl From<Size> for u64 {
 impl From<Size> for usize {
     fn from(size: Size) -> Self {
         size.bytes()
-    }
-}
-
-/// What stands in place of a secret wherever a configuration is printed.
-pub const REDACTED: &str = "<redacted>";
-
-/// A secret given in the configuration itself. `expose` is the only way to its text.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    pub fn new(secret: impl Into<String>) -> Self {
-        Self(secret.into())
-    }
-
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(REDACTED)
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(REDACTED)
-    }
-}
-
-/// A URL. User and password in it (`https://user:password@host`) are used but printed by neither `Debug`, `Display` nor
-/// `Serialize`.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct Url(String);
-
-impl Url {
-    pub fn new(url: impl Into<String>) -> Self {
-        Self(url.into())
-    }
-
-    /// The URL as given, with its user and password.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The part before `://`, in lower case; empty where there is none.
-    pub fn scheme(&self) -> String {
-        self.0.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase()).unwrap_or_default()
-    }
-
-    /// Whether the peer is asked for TLS: schemes `https` and `rediss`.
-    pub fn is_tls(&self) -> bool {
-        matches!(self.scheme().as_str(), "https" | "rediss")
-    }
-
-    /// The URL without its user and password.
-    pub fn redacted(&self) -> String {
-        let Some((scheme, rest)) = self.0.split_once("://") else { return self.0.clone() };
-        let authority_len = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at_checked(authority_len).unwrap_or((rest, ""));
-        match authority.rsplit_once('@') {
-            Some((_, host)) => format!("{scheme}://{REDACTED}@{host}{path}"),
-            None => self.0.clone(),
-        }
-    }
-}
-
-impl fmt::Display for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.redacted())
-    }
-}
-
-impl fmt::Debug for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.redacted())
-    }
-}
-
-impl Serialize for Url {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.redacted())
-    }
-}
-
-/// A header's value: given inline (then it is a secret), or read from a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HeaderValue {
-    Inline(Secret),
-    /// The file's content without its trailing line break.
-    File(PathBuf),
-}
-
-#[derive(Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct HeaderFile {
-    /// The file that holds the value; a trailing line break is not part of it.
-    file: PathBuf,
-}
-
-impl<'de> Deserialize<'de> for HeaderValue {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct HeaderVisitor;
-
-        impl<'de> Visitor<'de> for HeaderVisitor {
-            type Value = HeaderValue;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a header value or {file: path}")
-            }
-
-            fn visit_str<E: de::Error>(self, value: &str) -> Result<HeaderValue, E> {
-                Ok(HeaderValue::Inline(Secret::new(value)))
-            }
-
-            fn visit_u64<E: de::Error>(self, value: u64) -> Result<HeaderValue, E> {
-                Ok(HeaderValue::Inline(Secret::new(value.to_string())))
-            }
-
-            fn visit_i64<E: de::Error>(self, value: i64) -> Result<HeaderValue, E> {
-                Ok(HeaderValue::Inline(Secret::new(value.to_string())))
-            }
-
-            fn visit_bool<E: de::Error>(self, value: bool) -> Result<HeaderValue, E> {
-                Ok(HeaderValue::Inline(Secret::new(value.to_string())))
-            }
-
-            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<HeaderValue, A::Error> {
-                let header = HeaderFile::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(HeaderValue::File(header.file))
-            }
-        }
-
-        deserializer.deserialize_any(HeaderVisitor)
-    }
-}
-
-impl Serialize for HeaderValue {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Inline(secret) => secret.serialize(serializer),
-            Self::File(file) => HeaderFile { file: file.clone() }.serialize(serializer),
-        }
-    }
-}
-
-impl JsonSchema for HeaderValue {
-    fn schema_name() -> Cow<'static, str> {
-        "HeaderValue".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let file = generator.subschema_for::<HeaderFile>();
-        json_schema!({
-            "description": "A header's value, or the file that holds it.",
-            "anyOf": [{"type": ["string", "number", "boolean"]}, file]
-        })
     }
 }

@@ -1,30 +1,68 @@
-//! OTLP's messages as data: which field of which message has which type.
+//! OTLP's messages as data: which field of which message has which type and which JSON name.
 //!
-//! One table per message, indexed by field number, from opentelemetry-proto 1.11. The validity pass walks any message by
-//! its table; only what is observed on the way (spans, log records, attributes) has code of its own in [`super::visit`].
-//! Unknown fields are allowed everywhere and skipped.
+//! One table per message, indexed by field number, from opentelemetry-proto 1.11. Three readers share them: the validity
+//! pass walks any message by its table ([`check`]; what is observed on the way has code of its own in [`super::visit`]),
+//! and the JSON edge reads and writes by them. Unknown fields are allowed everywhere and skipped.
+
+pub(super) mod messages;
 
 use super::wire::{Cursor, Fault, MAX_DEPTH, Value, is_text};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
-    Varint,
+    Bool,
+    Int32,
+    Uint32,
+    /// Zigzag.
+    Sint32,
+    /// An open enumeration; the function knows its values' names.
+    Enum(fn(&str) -> Option<i32>),
+    Int64,
+    Uint64,
+    Double,
     Fixed64,
+    Sfixed64,
     Fixed32,
+    /// Base64 in JSON.
     Bytes,
+    /// A trace or span id: bytes, but hexadecimal in JSON.
+    Id,
     Text,
     Message(&'static Message),
-    /// Repeated numbers: each alone, or many behind one length.
-    RepeatedFixed64,
-    RepeatedVarint,
+}
+
+impl Kind {
+    /// The wire type of one value.
+    pub(super) const fn wire_type(self) -> u8 {
+        match self {
+            Kind::Bool | Kind::Int32 | Kind::Uint32 | Kind::Sint32 | Kind::Enum(_) | Kind::Int64 | Kind::Uint64 => 0,
+            Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => 1,
+            Kind::Bytes | Kind::Id | Kind::Text | Kind::Message(_) => 2,
+            Kind::Fixed32 => 5,
+        }
+    }
+}
+
+/// How often a field may stand, and whether its default value is told apart from its absence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// Absent and default are the same; the last of several counts.
+    Implicit,
+    /// Absent and default differ: `optional` numbers, messages, cases of a `oneof`.
+    Explicit,
+    /// Any number of times; numbers also many behind one length.
+    Repeated,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Field {
-    kind: Kind,
+    /// lowerCamelCase.
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) presence: Presence,
     /// Fields of one message with the same non-zero mark (a singular message, or all cases of a `oneof`) may stand once
     /// between them; a second would have to be merged with the first.
-    once: u8,
+    pub(super) once: u8,
 }
 
 #[derive(Debug)]
@@ -33,173 +71,33 @@ pub(super) struct Message {
     fields: &'static [Option<Field>],
 }
 
-const fn many(kind: Kind) -> Option<Field> {
-    Some(Field { kind, once: 0 })
+impl Message {
+    #[inline]
+    pub(super) fn field(&self, number: u32) -> Option<&'static Field> {
+        self.fields.get(number as usize)?.as_ref()
+    }
+
+    /// The known fields by ascending number.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (u32, &'static Field)> {
+        (0..).zip(self.fields).filter_map(|(number, field)| Some((number, field.as_ref()?)))
+    }
 }
 
-const fn once(mark: u8, kind: Kind) -> Option<Field> {
-    Some(Field { kind, once: 1 << mark })
+const fn one(name: &'static str, kind: Kind) -> Option<Field> {
+    Some(Field { name, kind, presence: Presence::Implicit, once: 0 })
 }
 
-const VARINT: Option<Field> = many(Kind::Varint);
-const FIXED64: Option<Field> = many(Kind::Fixed64);
-const FIXED32: Option<Field> = many(Kind::Fixed32);
-const BYTES: Option<Field> = many(Kind::Bytes);
-const TEXT: Option<Field> = many(Kind::Text);
+const fn optional(name: &'static str, kind: Kind) -> Option<Field> {
+    Some(Field { name, kind, presence: Presence::Explicit, once: 0 })
+}
 
-pub(super) static ANY_VALUE: Message = Message {
-    name: "AnyValue",
-    fields: &[
-        None,
-        once(0, Kind::Text),
-        once(0, Kind::Varint),
-        once(0, Kind::Varint),
-        once(0, Kind::Fixed64),
-        once(0, Kind::Message(&ARRAY_VALUE)),
-        once(0, Kind::Message(&KEY_VALUE_LIST)),
-        once(0, Kind::Bytes),
-        once(0, Kind::Varint),
-    ],
-};
+const fn once(mark: u8, name: &'static str, kind: Kind) -> Option<Field> {
+    Some(Field { name, kind, presence: Presence::Explicit, once: 1 << mark })
+}
 
-pub(super) static ARRAY_VALUE: Message =
-    Message { name: "ArrayValue", fields: &[None, many(Kind::Message(&ANY_VALUE))] };
-
-pub(super) static KEY_VALUE_LIST: Message =
-    Message { name: "KeyValueList", fields: &[None, many(Kind::Message(&KEY_VALUE))] };
-
-pub(super) static KEY_VALUE: Message =
-    Message { name: "KeyValue", fields: &[None, TEXT, once(0, Kind::Message(&ANY_VALUE)), VARINT] };
-
-pub(super) static ENTITY_REF: Message = Message { name: "EntityRef", fields: &[None, TEXT, TEXT, TEXT, TEXT] };
-
-pub(super) static LINK: Message = Message {
-    name: "Span.Link",
-    fields: &[None, BYTES, BYTES, TEXT, many(Kind::Message(&KEY_VALUE)), VARINT, FIXED32],
-};
-
-pub(super) static METRIC: Message = Message {
-    name: "Metric",
-    fields: &[
-        None,
-        TEXT,
-        TEXT,
-        TEXT,
-        None,
-        once(0, Kind::Message(&GAUGE)),
-        None,
-        once(0, Kind::Message(&SUM)),
-        None,
-        once(0, Kind::Message(&HISTOGRAM)),
-        once(0, Kind::Message(&EXPONENTIAL_HISTOGRAM)),
-        once(0, Kind::Message(&SUMMARY)),
-        many(Kind::Message(&KEY_VALUE)),
-    ],
-};
-
-static GAUGE: Message = Message { name: "Gauge", fields: &[None, many(Kind::Message(&NUMBER_DATA_POINT))] };
-
-static SUM: Message = Message { name: "Sum", fields: &[None, many(Kind::Message(&NUMBER_DATA_POINT)), VARINT, VARINT] };
-
-static HISTOGRAM: Message =
-    Message { name: "Histogram", fields: &[None, many(Kind::Message(&HISTOGRAM_DATA_POINT)), VARINT] };
-
-static EXPONENTIAL_HISTOGRAM: Message = Message {
-    name: "ExponentialHistogram",
-    fields: &[None, many(Kind::Message(&EXPONENTIAL_HISTOGRAM_DATA_POINT)), VARINT],
-};
-
-static SUMMARY: Message = Message { name: "Summary", fields: &[None, many(Kind::Message(&SUMMARY_DATA_POINT))] };
-
-static NUMBER_DATA_POINT: Message = Message {
-    name: "NumberDataPoint",
-    fields: &[
-        None,
-        None,
-        FIXED64,
-        FIXED64,
-        once(0, Kind::Fixed64),
-        many(Kind::Message(&EXEMPLAR)),
-        once(0, Kind::Fixed64),
-        many(Kind::Message(&KEY_VALUE)),
-        VARINT,
-    ],
-};
-
-static HISTOGRAM_DATA_POINT: Message = Message {
-    name: "HistogramDataPoint",
-    fields: &[
-        None,
-        None,
-        FIXED64,
-        FIXED64,
-        FIXED64,
-        FIXED64,
-        many(Kind::RepeatedFixed64),
-        many(Kind::RepeatedFixed64),
-        many(Kind::Message(&EXEMPLAR)),
-        many(Kind::Message(&KEY_VALUE)),
-        VARINT,
-        FIXED64,
-        FIXED64,
-    ],
-};
-
-static EXPONENTIAL_HISTOGRAM_DATA_POINT: Message = Message {
-    name: "ExponentialHistogramDataPoint",
-    fields: &[
-        None,
-        many(Kind::Message(&KEY_VALUE)),
-        FIXED64,
-        FIXED64,
-        FIXED64,
-        FIXED64,
-        VARINT,
-        FIXED64,
-        once(0, Kind::Message(&BUCKETS)),
-        once(1, Kind::Message(&BUCKETS)),
-        VARINT,
-        many(Kind::Message(&EXEMPLAR)),
-        FIXED64,
-        FIXED64,
-        FIXED64,
-    ],
-};
-
-static BUCKETS: Message =
-    Message { name: "ExponentialHistogramDataPoint.Buckets", fields: &[None, VARINT, many(Kind::RepeatedVarint)] };
-
-static SUMMARY_DATA_POINT: Message = Message {
-    name: "SummaryDataPoint",
-    fields: &[
-        None,
-        None,
-        FIXED64,
-        FIXED64,
-        FIXED64,
-        FIXED64,
-        many(Kind::Message(&VALUE_AT_QUANTILE)),
-        many(Kind::Message(&KEY_VALUE)),
-        VARINT,
-    ],
-};
-
-static VALUE_AT_QUANTILE: Message =
-    Message { name: "SummaryDataPoint.ValueAtQuantile", fields: &[None, FIXED64, FIXED64] };
-
-static EXEMPLAR: Message = Message {
-    name: "Exemplar",
-    fields: &[
-        None,
-        None,
-        FIXED64,
-        once(0, Kind::Fixed64),
-        BYTES,
-        BYTES,
-        once(0, Kind::Fixed64),
-        many(Kind::Message(&KEY_VALUE)),
-    ],
-};
+const fn many(name: &'static str, kind: Kind) -> Option<Field> {
+    Some(Field { name, kind, presence: Presence::Repeated, once: 0 })
+}
 
 /// Walks a whole message by its table. `depth` counts the messages around it, itself included.
 pub(super) fn check(bytes: &[u8], message: &'static Message, depth: u32) -> Result<(), Fault> {
@@ -209,48 +107,62 @@ pub(super) fn check(bytes: &[u8], message: &'static Message, depth: u32) -> Resu
     let mut cursor = Cursor::new(bytes);
     let mut seen = 0_u8;
     while let Some((number, value)) = cursor.field()? {
-        let Some(Some(field)) = message.fields.get(number as usize) else { continue };
+        let Some(field) = message.field(number) else {
+            unknown(message.name, depth)?;
+            continue;
+        };
         if field.once & seen != 0 {
             return Err(Fault::Split { message: message.name });
         }
         seen |= field.once;
-        check_field(value, field.kind, message, number, depth)?;
+        check_field(value, field, message, number, depth)?;
     }
     Ok(())
 }
 
-fn check_field(value: Value<'_>, kind: Kind, message: &'static Message, number: u32, depth: u32) -> Result<(), Fault> {
-    match (kind, value) {
-        (Kind::Varint | Kind::RepeatedVarint, Value::Varint(_))
-        | (Kind::Fixed64 | Kind::RepeatedFixed64, Value::Fixed64(_))
-        | (Kind::Fixed32, Value::Fixed32(_))
-        | (Kind::Bytes, Value::Bytes(_)) => Ok(()),
-        (Kind::Text, Value::Bytes(bytes)) => text(bytes, message.name).map(|_| ()),
-        (Kind::Message(inner), Value::Bytes(bytes)) => check(bytes, inner, depth + 1),
-        (Kind::RepeatedFixed64, Value::Bytes(bytes)) if bytes.len().is_multiple_of(8) => Ok(()),
-        (Kind::RepeatedFixed64, Value::Bytes(_)) => Err(Fault::Packed { message: message.name, field: number }),
-        (Kind::RepeatedVarint, Value::Bytes(bytes)) => check_packed_varints(bytes),
-        (kind, value) => Err(mismatch(message.name, number, value, kind.wire_type())),
+/// An unknown field may stand in any message but one at the limit: prost counts the skip as a step down.
+#[inline]
+pub(super) fn unknown(message: &'static str, depth: u32) -> Result<(), Fault> {
+    if depth < MAX_DEPTH { Ok(()) } else { Err(Fault::Depth { message }) }
+}
+
+#[inline]
+fn check_field(
+    value: Value<'_>,
+    field: &'static Field,
+    message: &'static Message,
+    number: u32,
+    depth: u32,
+) -> Result<(), Fault> {
+    let wire_type = field.kind.wire_type();
+    let Value::Bytes(bytes) = value else {
+        return if value.wire_type() == wire_type {
+            Ok(())
+        } else {
+            Err(mismatch(message.name, number, value, wire_type))
+        };
+    };
+    match field.kind {
+        Kind::Text => text(bytes, message.name).map(|_| ()),
+        Kind::Message(inner) => check(bytes, inner, depth + 1),
+        Kind::Bytes | Kind::Id => Ok(()),
+        _ if field.presence == Presence::Repeated => check_packed(bytes, wire_type, message.name, number),
+        _ => Err(mismatch(message.name, number, value, wire_type)),
     }
 }
 
-impl Kind {
-    fn wire_type(self) -> u8 {
-        match self {
-            Kind::Varint => 0,
-            Kind::Fixed64 => 1,
-            Kind::Fixed32 => 5,
-            Kind::Bytes | Kind::Text | Kind::Message(_) | Kind::RepeatedFixed64 | Kind::RepeatedVarint => 2,
+fn check_packed(bytes: &[u8], wire_type: u8, message: &'static str, field: u32) -> Result<(), Fault> {
+    match wire_type {
+        0 => {
+            let mut cursor = Cursor::new(bytes);
+            while !cursor.rest().is_empty() {
+                cursor.varint()?;
+            }
+            Ok(())
         }
+        _ if bytes.len().is_multiple_of(if wire_type == 1 { 8 } else { 4 }) => Ok(()),
+        _ => Err(Fault::Packed { message, field }),
     }
-}
-
-fn check_packed_varints(bytes: &[u8]) -> Result<(), Fault> {
-    let mut cursor = Cursor::new(bytes);
-    while !cursor.rest().is_empty() {
-        cursor.varint()?;
-    }
-    Ok(())
 }
 
 #[inline]

@@ -12,7 +12,7 @@
 //! Attributes cost most of the pass, so the common shape of a `KeyValue` (short key, then a string or integer of one
 //! length byte) is recognised before the general walk.
 
-use super::schema::{self, mismatch, text};
+use super::schema::{self, messages, mismatch, text, unknown};
 use super::wire::{Cursor, Fault, MAX_DEPTH, Value};
 
 /// An attribute's value, checked. Arrays and lists stay encoded.
@@ -110,7 +110,7 @@ pub fn metrics<'a>(request: &'a [u8], visitor: &mut impl Visitor<'a>) -> Result<
         "ScopeMetrics",
         visitor,
         |body, visitor| {
-            schema::check(body, &schema::METRIC, ITEM_DEPTH)?;
+            schema::check(body, &messages::METRIC, ITEM_DEPTH)?;
             visitor.metric(body);
             Ok(())
         },
@@ -145,29 +145,30 @@ fn each_resource<'a, V: Visitor<'a>>(
         }
         let body = message(value, request_name, number)?;
         visitor.resource_begin();
-        let mut resource: Option<&'a [u8]> = None;
+        let mut body_of_resource: Option<&'a [u8]> = None;
         let mut fields = Cursor::new(body);
         while let Some((number, value)) = fields.field()? {
             match number {
                 1 => {
                     let bytes = message(value, resource_name, number)?;
-                    if resource.replace(bytes).is_some() {
+                    if body_of_resource.replace(bytes).is_some() {
                         return Err(Fault::Split { message: resource_name });
                     }
-                    read_resource(bytes, visitor)?;
+                    resource(bytes, visitor)?;
                 }
                 2 => each_item(message(value, resource_name, number)?, scope_name, visitor, &mut item)?,
                 3 => drop(text(message(value, resource_name, number)?, resource_name)?),
                 _ => {}
             }
         }
-        visitor.resource_end(resource.unwrap_or_default());
+        visitor.resource_end(body_of_resource.unwrap_or_default());
     }
     Ok(())
 }
 
-fn read_resource<'a, V: Visitor<'a>>(resource: &'a [u8], visitor: &mut V) -> Result<(), Fault> {
-    let mut cursor = Cursor::new(resource);
+/// Reads and checks an encoded `Resource`.
+pub fn resource<'a, V: Visitor<'a>>(body: &'a [u8], visitor: &mut V) -> Result<(), Fault> {
+    let mut cursor = Cursor::new(body);
     while let Some((number, value)) = cursor.field()? {
         match (number, value) {
             (1, value) => {
@@ -176,7 +177,9 @@ fn read_resource<'a, V: Visitor<'a>>(resource: &'a [u8], visitor: &mut V) -> Res
             }
             (2, Value::Varint(_)) => {}
             (2, value) => return Err(mismatch("Resource", number, value, 0)),
-            (3, value) => schema::check(message(value, "Resource", number)?, &schema::ENTITY_REF, RESOURCE_DEPTH + 1)?,
+            (3, value) => {
+                schema::check(message(value, "Resource", number)?, &messages::ENTITY_REF, RESOURCE_DEPTH + 1)?
+            }
             _ => {}
         }
     }
@@ -247,7 +250,7 @@ fn span<'a, V: Visitor<'a>>(body: &'a [u8], visitor: &mut V) -> Result<(), Fault
             (8, Value::Fixed64(time)) => span.end_time_unix_nano = time,
             (10 | 12 | 14, Value::Varint(_)) => {}
             (11, Value::Bytes(bytes)) => event(bytes, visitor)?,
-            (13, Value::Bytes(bytes)) => schema::check(bytes, &schema::LINK, ITEM_DEPTH + 1)?,
+            (13, Value::Bytes(bytes)) => schema::check(bytes, &messages::LINK, ITEM_DEPTH + 1)?,
             (15, Value::Bytes(bytes)) => {
                 if status.replace(bytes).is_some() {
                     return Err(Fault::Split { message: NAME });
@@ -376,7 +379,7 @@ pub(super) fn key_value(bytes: &[u8], depth: u32) -> Result<(&[u8], AnyValue<'_>
 /// `key` (1), then `value` (2) holding one string (1) or integer (3), each length in one byte; nothing else. The depth
 /// needs no look: an item's attributes are far from the limit, and those inside lists are walked by the table.
 #[inline]
-fn common_key_value(bytes: &[u8]) -> Option<(&[u8], AnyValue<'_>)> {
+pub(super) fn common_key_value(bytes: &[u8]) -> Option<(&[u8], AnyValue<'_>)> {
     let [0x0a, key_length @ 0..0x80, rest @ ..] = bytes else { return None };
     let (key, rest) = rest.split_at_checked(usize::from(*key_length))?;
     let [0x12, value_length @ 0..0x80, value @ ..] = rest else { return None };
@@ -415,7 +418,7 @@ fn any_key_value(bytes: &[u8], depth: u32) -> Result<(&[u8], AnyValue<'_>), Faul
             }
             (3, Value::Varint(_)) => {}
             (3, field) => return Err(mismatch(NAME, number, field, 0)),
-            _ => {}
+            _ => unknown(NAME, depth)?,
         }
     }
     Ok((key, value.unwrap_or(AnyValue::Empty)))
@@ -436,11 +439,11 @@ pub(super) fn any_value(bytes: &[u8], depth: u32) -> Result<AnyValue<'_>, Fault>
             (3, Value::Varint(int)) => AnyValue::Int(int as i64),
             (4, Value::Fixed64(bits)) => AnyValue::Double(f64::from_bits(bits)),
             (5, Value::Bytes(array)) => {
-                schema::check(array, &schema::ARRAY_VALUE, depth + 1)?;
+                schema::check(array, &messages::ARRAY_VALUE, depth + 1)?;
                 AnyValue::Array(array)
             }
             (6, Value::Bytes(list)) => {
-                schema::check(list, &schema::KEY_VALUE_LIST, depth + 1)?;
+                schema::check(list, &messages::KEY_VALUE_LIST, depth + 1)?;
                 AnyValue::List(list)
             }
             (7, Value::Bytes(bytes)) => AnyValue::Bytes(bytes),
@@ -449,7 +452,10 @@ pub(super) fn any_value(bytes: &[u8], depth: u32) -> Result<AnyValue<'_>, Fault>
             (1 | 5 | 6 | 7, value) => return Err(mismatch(NAME, number, value, 2)),
             (2 | 3 | 8, value) => return Err(mismatch(NAME, number, value, 0)),
             (4, value) => return Err(mismatch(NAME, number, value, 1)),
-            _ => continue,
+            _ => {
+                unknown(NAME, depth)?;
+                continue;
+            }
         };
         if found.replace(read).is_some() {
             return Err(Fault::Split { message: NAME });

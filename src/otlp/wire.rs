@@ -137,11 +137,46 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline]
-    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+    pub(super) fn fixed<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
         let (bytes, rest) = self.rest.split_first_chunk::<N>().ok_or(Fault::Truncated)?;
         self.rest = rest;
         Ok(*bytes)
     }
+}
+
+/// How many bytes `value` takes as a varint.
+#[inline]
+pub const fn varint_len(value: u64) -> usize {
+    // Seven bits a byte, and one byte for 0: ceil(bits / 7) without the division.
+    ((64 - (value | 1).leading_zeros()) as usize * 9 + 64) / 64
+}
+
+#[inline]
+pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// How many bytes a length-delimited field takes: its key, its length, its body.
+#[inline]
+pub const fn delimited_len(number: u32, body: usize) -> usize {
+    varint_len(number as u64 * 8) + varint_len(body as u64) + body
+}
+
+/// Begins a length-delimited field whose body of `body` bytes is written next.
+#[inline]
+pub fn put_delimited(out: &mut Vec<u8>, number: u32, body: usize) {
+    put_varint(out, u64::from(number) * 8 + 2);
+    put_varint(out, body as u64);
+}
+
+/// Where `part`, a sub-slice of `whole`, begins in it.
+#[inline]
+pub(super) fn offset(whole: &[u8], part: &[u8]) -> usize {
+    (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize)
 }
 
 /// Checks that bytes are UTF-8. Telemetry is nearly all ASCII, so eight bytes at a time are looked at for a high bit and
@@ -166,7 +201,7 @@ impl Range32 {
     /// The place of `part` inside `whole`; empty when it does not lie inside.
     #[inline]
     pub fn of(whole: &[u8], part: &[u8]) -> Self {
-        let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
+        let start = offset(whole, part);
         let end = start.wrapping_add(part.len());
         if start > end || end > whole.len() || end > u32::MAX as usize {
             return Self::default();
@@ -242,6 +277,10 @@ mod tests {
             let mut bytes = Vec::new();
             prost::encoding::encode_varint(value, &mut bytes);
             prop_assert_eq!(Cursor::new(&bytes).varint(), Ok(value));
+            prop_assert_eq!(bytes.len(), varint_len(value));
+            let mut written = Vec::new();
+            put_varint(&mut written, value);
+            prop_assert_eq!(&written, &bytes);
             bytes.truncate(cut);
             let ours = Cursor::new(&bytes).varint().ok();
             prop_assert_eq!(ours, prost::encoding::decode_varint(&mut bytes.as_slice()).ok());

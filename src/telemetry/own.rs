@@ -76,6 +76,7 @@ pub struct OwnMetrics {
     pub forward_sent: Counter,
     pub forward_failed: Counter,
     pub forward_dropped: Counter,
+    pub expose_left_out: Counter,
 }
 
 impl OwnMetrics {
@@ -108,6 +109,11 @@ impl OwnMetrics {
                 "Items dropped because a destination was behind or away for too long.",
                 &["destination", "signal"],
             ),
+            expose_left_out: Counter::new(
+                "qiyas.expose.left_out",
+                "Series that a scrape could not show, by reason; counted by every scrape.",
+                &["reason"],
+            ),
         }
     }
 
@@ -118,6 +124,7 @@ impl OwnMetrics {
             &self.forward_sent,
             &self.forward_failed,
             &self.forward_dropped,
+            &self.expose_left_out,
         ];
         counters.map(|counter| counter.family(self.start, now)).into()
     }

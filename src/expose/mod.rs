@@ -1,0 +1,16 @@
+//! Answers leave here: metric families as Prometheus exposition and as OTLP.
+//!
+//! Encoders only read [`Family`](crate::series::Family) values; they know no measure and keep no state of their own.
+//!
+//! - [`prometheus`]: names, the scrape model, the exposition formats and the endpoint.
+//! - [`otlp`]: export requests of derived metrics.
+//! - [`health`]: `/healthz` and `/readyz`, on whichever listener carries them.
+
+pub mod health;
+pub mod otlp;
+pub mod prometheus;
+
+/// The version of an instrumentation scope: the package's for our own, `qiyas/<measure>`; of others none is known.
+fn scope_version(scope: &str) -> &'static str {
+    if scope.starts_with("qiyas/") { env!("CARGO_PKG_VERSION") } else { "" }
+}

@@ -1,0 +1,21 @@
+//! The Prometheus endpoint: families in, exposition out.
+//!
+//! A scrape passes through these in order, and nothing comes back:
+//!
+//! 1. [`negotiate`]: the format and the escaping of names that the client asked for.
+//! 2. [`assemble`]: families under their exposed names ([`naming`], [`escaping`]), series under their labels
+//!    ([`labels`]), whatever would break the scrape left out and counted.
+//! 3. [`text`]: the text formats, their numbers by [`number`].
+//!
+//! [`server`] is the endpoint around them.
+
+pub mod assemble;
+pub mod escaping;
+pub mod labels;
+pub mod naming;
+pub mod negotiate;
+pub mod number;
+pub mod server;
+pub mod text;
+
+pub use server::Endpoint;
