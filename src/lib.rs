@@ -14,13 +14,16 @@
     )
 )]
 
+pub mod cli;
 pub mod config;
 pub mod expose;
+pub mod forward;
 pub mod journal;
 pub mod measure;
 pub mod observe;
 pub mod otlp;
 pub mod receive;
 pub mod series;
+pub mod sidecar;
 pub mod telemetry;
 pub mod units;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `qiyas` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    qiyas::cli::main()
+}

@@ -11,6 +11,7 @@
 //! This is the home in memory: a ring with a byte budget, that of a record being its bytes, what rides beside it and a
 //! constant. Records that every reader has committed leave at once.
 
+mod families;
 mod reader;
 mod record;
 mod ring;

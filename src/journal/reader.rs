@@ -64,6 +64,11 @@ impl<R> Reader<R> {
         self.journal.lock().commit(self.id, sequence);
     }
 
+    /// Items that left before this reader read them, since it began.
+    pub fn dropped(&self) -> u64 {
+        self.journal.lock().dropped(self.id)
+    }
+
     /// Starts over after the last committed record.
     pub fn rewind(&mut self) {
         self.journal.lock().rewind(self.id);

@@ -44,6 +44,18 @@ pub struct Record<R> {
 }
 
 impl<R> Record<R> {
+    /// A record that never stood in a journal: one of a recording.
+    pub fn replayed(
+        sequence: Sequence,
+        received: UnixNanos,
+        origin: Origin,
+        payload: Payload,
+        bytes: Bytes,
+        rides: R,
+    ) -> Self {
+        Self { sequence, received, origin, payload, items: 0, bytes, cost_bytes: 0, rides: Mutex::new(Some(rides)) }
+    }
+
     /// Takes what rides beside the record; `None` once taken, or where nothing was known (after a restart).
     pub fn take_rides(&self) -> Option<R> {
         self.rides.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()

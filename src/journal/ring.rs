@@ -252,6 +252,11 @@ impl<R> Ring<R> {
         }
     }
 
+    pub(super) fn dropped(&self, id: u64) -> u64 {
+        let reader = self.readers.iter().find(|reader| reader.id == id);
+        reader.map_or(0, |reader| reader.dropped.iter().sum())
+    }
+
     pub(super) fn leave(&mut self, id: u64) {
         self.readers.retain(|reader| reader.id != id);
         self.release();

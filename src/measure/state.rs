@@ -185,6 +185,11 @@ impl State {
         self.observe_kind("ai_calls", counted);
     }
 
+    /// Counts items that the reader of a recording left out.
+    pub fn leave_out(&mut self, reason: &'static str, items: u64) {
+        self.ignore(reason, items);
+    }
+
     fn observe_kind(&mut self, kind: &'static str, count: u64) {
         if count > 0 {
             *self.observed.entry(kind).or_default() += count;

@@ -8,6 +8,7 @@
 //!
 //! One pass over the bytes checks and observes: [`Observer::observe`] is handed to the receivers at start-up.
 
+pub mod enrich;
 pub mod genai;
 mod lookup;
 pub mod names;

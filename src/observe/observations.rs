@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::sampling::AdjustedCount;
 use crate::otlp::Range32;
-use crate::units::PicoUsd;
+use crate::units::{PicoUsd, UnixNanos};
 
 /// Everything that the measures need of one request.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub struct Observations {
     /// `Metric` messages, each with the index of its resource.
     pub metrics: Vec<(u32, Range32)>,
     pub logs: u32,
+    /// The latest time of a log record.
+    pub latest_log: UnixNanos,
     /// Values of the configured dimensions: as many for each resource, then for each span, as are configured.
     pub resource_dimensions: Vec<Scalar>,
     pub span_dimensions: Vec<Scalar>,
@@ -30,6 +32,14 @@ impl Observations {
     /// Spans, data points or log records; data points are counted by the fold.
     pub fn items(&self) -> usize {
         self.spans.len() + self.metrics.len() + self.logs as usize
+    }
+
+    /// The earliest event time, and the latest of those not after `latest_plausible`.
+    pub fn time_span(&self, latest_plausible: UnixNanos) -> (Option<UnixNanos>, Option<UnixNanos>) {
+        let times = || self.spans.iter().map(|span| UnixNanos(span.end_ns)).filter(|time| time.0 > 0);
+        let latest_log = Some(self.latest_log).filter(|time| time.0 > 0);
+        let plausible = times().chain(latest_log).filter(|time| *time <= latest_plausible).max();
+        (times().min(), plausible)
     }
 
     /// Heap bytes held.
@@ -55,6 +65,8 @@ pub struct Resource {
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
     pub resource: u32,
+    /// The encoded message.
+    pub body: Range32,
     pub name: Range32,
     /// OTLP's enum value.
     pub kind: u8,

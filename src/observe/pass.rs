@@ -7,6 +7,7 @@ use super::observations::{Observations, Resource, Scalar, Span};
 use super::sampling::AdjustedCount;
 use crate::otlp::Range32;
 use crate::otlp::visit::{self, AnyValue, Visitor};
+use crate::units::UnixNanos;
 
 pub(super) struct Pass<'o, 'a> {
     observer: &'o Observer,
@@ -139,6 +140,7 @@ impl<'a> Visitor<'a> for Pass<'_, 'a> {
         self.slots.clear();
         self.out.spans.push(Span {
             resource: self.out.resources.len() as u32,
+            body: Range32::of(self.record, span.body),
             name: Range32::of(self.record, span.name),
             kind: u8::try_from(span.kind).unwrap_or_default(),
             status: u8::try_from(span.status_code).unwrap_or_default(),
@@ -157,9 +159,11 @@ impl<'a> Visitor<'a> for Pass<'_, 'a> {
         }
     }
 
-    fn log(&mut self, _log: visit::Log<'a>) {
+    fn log(&mut self, log: visit::Log<'a>) {
         self.slots.clear();
         self.out.logs += 1;
+        let time = if log.time_unix_nano == 0 { log.observed_time_unix_nano } else { log.time_unix_nano };
+        self.out.latest_log = self.out.latest_log.max(UnixNanos(time));
     }
 
     fn metric(&mut self, metric: &'a [u8]) {
