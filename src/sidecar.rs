@@ -25,7 +25,7 @@ use crate::config::budget::{Budget, resolve_memory};
 use crate::config::{self, Config};
 use crate::expose::health::{Health, Part};
 use crate::expose::{self, prometheus};
-use crate::forward::{self, Derive, DestinationError, Enrich, Forwarder, Lent};
+use crate::forward::{Derive, DestinationError, Enrich, Forwarder, Lent};
 use crate::journal::{Entry, Journal, Origin, Payload};
 use crate::measure::{Asker, Fold, Mode, State};
 use crate::observe::enrich::Enricher;

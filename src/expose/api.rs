@@ -33,9 +33,9 @@ pub async fn answer<B>(request: &Request<B>, health: &Health, asker: &Asker) -> 
 
 #[derive(Serialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
-enum Envelope<'a, T> {
-    Success { data: &'a T },
-    Error { error: Problem<'a> },
+enum Envelope<T, P> {
+    Success { data: T },
+    Error { error: P },
 }
 
 #[derive(Serialize)]
@@ -45,11 +45,11 @@ struct Problem<'a> {
 }
 
 fn success(data: &impl Serialize) -> super::Answer {
-    json(StatusCode::OK, &Envelope::Success { data })
+    json(StatusCode::OK, &Envelope::<_, ()>::Success { data })
 }
 
 pub(super) fn error(status: StatusCode, code: &str, message: &str) -> super::Answer {
-    json(status, &Envelope::<()>::Error { error: Problem { code, message } })
+    json(status, &Envelope::<(), _>::Error { error: Problem { code, message } })
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> super::Answer {

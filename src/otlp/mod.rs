@@ -9,6 +9,7 @@
 
 #[cfg(test)]
 mod arbitrary;
+pub mod json;
 mod schema;
 pub mod splice;
 pub mod view;

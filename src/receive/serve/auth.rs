@@ -27,7 +27,8 @@ const REMEMBERED_MAX: usize = 256;
 type Sha256 = [u8; 32];
 
 /// The request carries no credentials, or wrong ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("missing or wrong credentials")]
 pub struct Denied;
 
 /// Checks the `Authorization` header of requests.
