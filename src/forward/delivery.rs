@@ -73,6 +73,12 @@ impl Resume {
 
 impl<E: Export> Delivery<E> {
     /// Tries until the request is settled.
+    #[tracing::instrument(
+        target = "qiyas::traces",
+        name = "deliver an export",
+        skip_all,
+        fields(otel.kind = "client", destination = self.report.destination(), signal = self.signal.as_str())
+    )]
     pub async fn deliver(&mut self, payload: &Payload) -> Settled {
         if !self.wait().await {
             return Settled::OutOfTime;

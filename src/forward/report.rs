@@ -83,6 +83,11 @@ impl Report {
         Self { destination: destination.into(), own, log: Mutex::default() }
     }
 
+    /// The destination's name.
+    pub fn destination(&self) -> &str {
+        &self.destination
+    }
+
     /// The destination took a request of `items`, but for `rejected` of them.
     pub fn accepted(&self, signal: Signal, items: u64, rejected: u64, message: &str) {
         let rejected = rejected.min(items);

@@ -27,6 +27,10 @@ use super::Signal;
 use super::schema::messages;
 use super::wire::Fault;
 
+/// Objects and arrays inside one another, unknown ones included. A request of 100 messages, the deepest there is, has
+/// at most three for each.
+const MAX_NESTING: usize = 512;
+
 /// Why a document is not an OTLP/JSON request. The sender's fault and permanent.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonFault {
@@ -37,16 +41,40 @@ pub enum JsonFault {
     NoSignal,
     #[error("the document is larger than 4 GiB as protobuf")]
     TooLong,
+    #[error("the document is nested deeper than {MAX_NESTING} objects and arrays")]
+    Nested,
 }
 
 /// Decodes the JSON of a signal's export request into the protobuf of it.
 pub fn decode(signal: Signal, json: &[u8]) -> Result<Bytes, JsonFault> {
+    check_nesting(json)?;
     decode::message(json, messages::request(signal))
 }
 
 /// Decodes one line of a recording, and tells its signal by the name that stands in it.
 pub fn decode_any_line(json: &[u8]) -> Result<(Signal, Bytes), JsonFault> {
+    check_nesting(json)?;
     decode::any_request(json)
+}
+
+/// Looks at brackets alone; that the document is JSON is for the decoder to find.
+fn check_nesting(json: &[u8]) -> Result<(), JsonFault> {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_NESTING {
+            return Err(JsonFault::Nested);
+        }
+    }
+    Ok(())
 }
 
 /// Encodes a signal's export request.

@@ -3,7 +3,9 @@
 //! Invariants:
 //! - a byte is charged when it is held, never when it is announced: a `Content-Length` costs its sender nothing;
 //! - what is charged is at most the limit, plus one request's bytes: a single request at a time may pass the limit, so
-//!   that a request larger than the whole limit can still get through, and some request always makes progress;
+//!   that a request larger than the whole limit can still get through, and some request always makes progress. Its bytes
+//!   then stand apart, so that it does not starve the others;
+//! - no other request holds more than half of the limit: a few large ones leave room for many small ones;
 //! - a [`Charge`] gives everything back when it is dropped, on every path.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,9 +19,10 @@ pub struct Admission {
 #[derive(Debug)]
 struct Account {
     limit_bytes: usize,
-    held_bytes: usize,
-    /// Some request has passed the limit and is not done yet.
-    passed: bool,
+    /// Held by all requests but the one that has passed the limit.
+    shared_bytes: usize,
+    /// Held by the one that has; `None`: nobody has.
+    apart_bytes: Option<usize>,
 }
 
 /// The limit is reached and another request has already passed it.
@@ -28,7 +31,7 @@ pub struct AtLimit;
 
 impl Admission {
     pub fn new(limit_bytes: usize) -> Self {
-        Self { account: Arc::new(Mutex::new(Account { limit_bytes, held_bytes: 0, passed: false })) }
+        Self { account: Arc::new(Mutex::new(Account { limit_bytes, shared_bytes: 0, apart_bytes: None })) }
     }
 
     /// An empty charge, for one request.
@@ -38,7 +41,8 @@ impl Admission {
 
     /// Bytes held now.
     pub fn held_bytes(&self) -> usize {
-        self.lock().held_bytes
+        let account = self.lock();
+        account.shared_bytes + account.apart_bytes.unwrap_or_default()
     }
 
     fn lock(&self) -> MutexGuard<'_, Account> {
@@ -55,18 +59,22 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// Charges `bytes` more. At the limit only the one request that has passed it, or the first that does, goes on.
+    /// Charges `bytes` more. Beyond its share only the one request that has passed the limit, or the first that does,
+    /// goes on.
     pub fn add(&mut self, bytes: usize) -> Result<(), AtLimit> {
         let mut account = self.admission.lock();
-        let held_bytes = account.held_bytes.saturating_add(bytes);
-        if held_bytes > account.limit_bytes && !self.passed {
-            if account.passed {
-                return Err(AtLimit);
+        let fits = account.shared_bytes.saturating_add(bytes) <= account.limit_bytes
+            && self.bytes.saturating_add(bytes) <= account.limit_bytes / 2;
+        match &mut account.apart_bytes {
+            Some(apart_bytes) if self.passed => *apart_bytes += bytes,
+            _ if fits => account.shared_bytes += bytes,
+            Some(_) => return Err(AtLimit),
+            nobody => {
+                *nobody = Some(self.bytes + bytes);
+                account.shared_bytes -= self.bytes;
+                self.passed = true;
             }
-            account.passed = true;
-            self.passed = true;
         }
-        account.held_bytes = held_bytes;
         self.bytes += bytes;
         Ok(())
     }
@@ -75,7 +83,11 @@ impl Charge {
     pub fn release(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
-        self.admission.lock().held_bytes -= bytes;
+        let mut account = self.admission.lock();
+        match &mut account.apart_bytes {
+            Some(apart_bytes) if self.passed => *apart_bytes -= bytes,
+            _ => account.shared_bytes -= bytes,
+        }
     }
 
     pub fn bytes(&self) -> usize {
@@ -86,9 +98,9 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         let mut account = self.admission.lock();
-        account.held_bytes -= self.bytes;
-        if self.passed {
-            account.passed = false;
+        match self.passed {
+            true => account.apart_bytes = None,
+            false => account.shared_bytes -= self.bytes,
         }
     }
 }
@@ -102,12 +114,13 @@ mod tests {
     fn one_request_at_a_time_passes_the_limit() {
         let admission = Admission::new(100);
         let (mut first, mut second, mut third) = (admission.open(), admission.open(), admission.open());
-        assert_eq!(first.add(100), Ok(()));
-        assert_eq!(second.add(1), Ok(()), "the first to pass it may");
+        assert_eq!(first.add(50), Ok(()));
+        assert_eq!(second.add(51), Ok(()), "beyond its share: the first to pass may");
         assert_eq!(second.add(500), Ok(()), "and goes on");
+        assert_eq!(third.add(50), Ok(()), "it takes no room from the others");
         assert_eq!(third.add(1), Err(AtLimit));
         assert_eq!(first.add(1), Err(AtLimit), "those below the limit stop too");
-        assert_eq!(admission.held_bytes(), 601);
+        assert_eq!(admission.held_bytes(), 651);
         drop(second);
         assert_eq!(third.add(1), Ok(()), "the place of the one that passed is free again");
         drop((first, third));
@@ -119,10 +132,12 @@ mod tests {
         let admission = Admission::new(10);
         let mut large = admission.open();
         assert_eq!(large.add(1000), Ok(()));
-        assert_eq!(admission.open().add(1), Err(AtLimit));
-        large.release(995);
-        assert_eq!(admission.open().add(5), Ok(()));
         assert_eq!(admission.open().add(6), Err(AtLimit), "it keeps its place until it is done");
+        large.release(995);
+        assert_eq!(admission.open().add(6), Err(AtLimit));
+        assert_eq!(admission.open().add(5), Ok(()));
+        drop(large);
+        assert_eq!(admission.open().add(6), Ok(()));
     }
 
     proptest! {

@@ -54,7 +54,7 @@ impl Format {
 }
 
 fn signal_of(path: &str) -> Option<Signal> {
-    match path.strip_suffix('/').unwrap_or(path) {
+    match path {
         "/v1/traces" => Some(Signal::Traces),
         "/v1/metrics" => Some(Signal::Metrics),
         "/v1/logs" => Some(Signal::Logs),

@@ -178,6 +178,12 @@ impl<R: Send + 'static> Intake<R> {
     }
 
     /// Journals a request that has arrived.
+    #[tracing::instrument(
+        target = "qiyas::traces",
+        name = "journal a request",
+        skip_all,
+        fields(transport = transport.as_str(), signal = arrived.signal.as_str(), bytes = arrived.body.len())
+    )]
     pub async fn take(&self, transport: Transport, arrived: Arrived) -> Result<Accepted, Refusal> {
         let weight = if arrived.format == Format::Json { JSON_WEIGHT } else { 1 };
         let inline_bytes = INLINE_BYTES / weight;

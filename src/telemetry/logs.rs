@@ -32,7 +32,9 @@ impl OwnTelemetry {
         let level = settings.logs.level.as_str().parse().unwrap_or(LevelFilter::INFO);
         // Libraries speak only when something is wrong, unless everything is asked for.
         let libraries = if level >= LevelFilter::DEBUG { LevelFilter::INFO } else { LevelFilter::WARN.min(level) };
-        let filter = Targets::new().with_default(libraries).with_target("qiyas", level);
+        // Spans for export are no business of the log: without an exporter they cost nothing.
+        let filter =
+            Targets::new().with_default(libraries).with_target("qiyas", level).with_target(TRACES, LevelFilter::OFF);
         let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
         let lines = match settings.logs.format {
             LogFormat::Text => lines.with_target(false).with_filter(filter).boxed(),

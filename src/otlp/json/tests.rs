@@ -248,14 +248,14 @@ fn depth_ends_without_the_stack() {
             let deepest = decode(Signal::Logs, deep(unit, most).as_bytes()).expect("as deep as protobuf may be");
             assert_eq!(super::super::visit(Signal::Logs, &deepest, &mut Check), Ok(()));
             assert!(encode(Signal::Logs, &deepest).is_ok());
-            for count in [most + 1, 10_000] {
+            for (count, limit) in [(most + 1, "100 messages"), (10_000, "512 objects and arrays")] {
                 let refusal = decode(Signal::Logs, deep(unit, count).as_bytes()).expect_err("too deep").to_string();
-                assert!(refusal.contains("nested deeper than 100 messages"), "{refusal}");
+                assert!(refusal.contains(&format!("nested deeper than {limit}")), "{refusal}");
             }
         }
-        // What is skipped may be as deep as it likes.
-        let unknown = format!(r#"{{"unknown":{}1{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
-        assert_eq!(decode(Signal::Logs, unknown.as_bytes()).expect("skipped"), Bytes::new());
+        let unknown = |depth: usize| format!(r#"{{"unknown":{}"[\"["{}}}"#, "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(decode(Signal::Logs, unknown(511).as_bytes()).expect("skipped"), Bytes::new());
+        assert!(matches!(decode(Signal::Logs, unknown(10_000).as_bytes()), Err(super::JsonFault::Nested)));
         let plain = format!("{}1", "[".repeat(10_000));
         decode(Signal::Logs, plain.as_bytes()).expect_err("not a request");
     };
