@@ -212,8 +212,9 @@ async fn overload_is_unavailable_with_a_retry_hint() {
     assert_eq!(retry_seconds(&behind), 1);
 
     let fixture = Fixture::new();
-    let (mut fills, mut passes) = (fixture.intake.admission().open(), fixture.intake.admission().open());
-    fills.add(4 << 20).unwrap();
+    let [mut half, mut other_half, mut passes] = [(); 3].map(|()| fixture.intake.admission().open());
+    half.add(2 << 20).unwrap();
+    other_half.add(2 << 20).unwrap();
     passes.add(1).unwrap();
     let busy = send(&fixture, call(TRACES, &[], frame(0, &plain))).await;
     assert_eq!((busy.code(), busy.message()), ("14", "too many request bytes are in flight"));
@@ -228,8 +229,9 @@ async fn overload_is_unavailable_with_a_retry_hint() {
 #[tokio::test]
 async fn too_large_comes_before_overload() {
     let fixture = Fixture::new();
-    let (mut fills, mut passes) = (fixture.intake.admission().open(), fixture.intake.admission().open());
-    fills.add((4 << 20) - 300_000).unwrap();
+    let [mut half, mut less, mut passes] = [(); 3].map(|()| fixture.intake.admission().open());
+    half.add(2 << 20).unwrap();
+    less.add((2 << 20) - 300_000).unwrap();
     passes.add(300_001).unwrap();
     passes.release(300_001);
     let large = request(Signal::Traces, 2 << 20);
