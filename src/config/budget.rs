@@ -127,3 +127,104 @@ fn groups(root: &Path, controller: &str) -> Vec<PathBuf> {
 fn read(file: &Path) -> Option<String> {
     std::fs::read_to_string(file).ok().map(|text| text.trim().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            let file = root.path().join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, content).unwrap();
+        }
+        root
+    }
+
+    fn memory(files: &[(&str, &str)]) -> u64 {
+        resolve_memory(root(files).path(), &Limits::default())
+    }
+
+    fn threads(files: &[(&str, &str)]) -> usize {
+        worker_threads(root(files).path())
+    }
+
+    const V2_ROOT: (&str, &str) = ("proc/self/cgroup", "0::/\n");
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn memory_is_four_fifths_of_the_limit() {
+        let version_2 = [V2_ROOT, ("sys/fs/cgroup/memory.max", "134217728\n")];
+        assert_eq!(memory(&version_2), 134_217_728 / 5 * 4);
+        let version_1 = [
+            ("proc/self/cgroup", "4:memory:/\n3:cpu,cpuacct:/\n"),
+            ("sys/fs/cgroup/memory/memory.limit_in_bytes", "104857600\n"),
+        ];
+        assert_eq!(memory(&version_1), 80 * MIB);
+    }
+
+    #[test]
+    fn no_limit_is_256_mib() {
+        assert_eq!(memory(&[]), 256 * MIB);
+        assert_eq!(memory(&[V2_ROOT, ("sys/fs/cgroup/memory.max", "max\n")]), 256 * MIB);
+        assert_eq!(memory(&[V2_ROOT, ("sys/fs/cgroup/memory.max", "nonsense")]), 256 * MIB);
+        let unlimited = [
+            ("proc/self/cgroup", "4:memory:/docker/x\n"),
+            ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"),
+        ];
+        assert_eq!(memory(&unlimited), 256 * MIB);
+    }
+
+    #[test]
+    fn the_tightest_group_above_counts() {
+        let nested = [
+            ("proc/self/cgroup", "0::/kubepods/pod1/c1\n"),
+            ("sys/fs/cgroup/kubepods/pod1/c1/memory.max", "max\n"),
+            ("sys/fs/cgroup/kubepods/pod1/memory.max", "209715200\n"),
+            ("sys/fs/cgroup/kubepods/memory.max", "419430400\n"),
+        ];
+        assert_eq!(memory(&nested), 160 * MIB);
+    }
+
+    #[test]
+    fn a_group_path_cannot_leave_the_mount() {
+        let escaping = [("proc/self/cgroup", "0::/../../etc\n"), ("etc/memory.max", "1048576")];
+        assert_eq!(memory(&escaping), 256 * MIB);
+    }
+
+    #[test]
+    fn a_given_memory_is_taken() {
+        let limits = Limits { memory: Memory::Bytes(Size::mib(100)), ..Limits::default() };
+        assert_eq!(resolve_memory(Path::new("/nowhere"), &limits), 100 * MIB);
+    }
+
+    #[test]
+    fn threads_follow_the_quota_between_two_and_four() {
+        assert_eq!(threads(&[V2_ROOT, ("sys/fs/cgroup/cpu.max", "50000 100000\n")]), 2);
+        assert_eq!(threads(&[V2_ROOT, ("sys/fs/cgroup/cpu.max", "250000 100000\n")]), 3);
+        assert_eq!(threads(&[V2_ROOT, ("sys/fs/cgroup/cpu.max", "6400000 100000\n")]), 4);
+        let version_1 = [
+            ("proc/self/cgroup", "3:cpu,cpuacct:/\n"),
+            ("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "300000\n"),
+            ("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n"),
+        ];
+        assert_eq!(threads(&version_1), 3);
+        assert!((2..=4).contains(&threads(&[V2_ROOT, ("sys/fs/cgroup/cpu.max", "max 100000\n")])));
+        assert!((2..=4).contains(&threads(&[])));
+    }
+
+    #[test]
+    fn shares_fit_into_the_memory() {
+        let config = Config::default();
+        for memory in [32 * MIB, 64 * MIB, 256 * MIB, 4096 * MIB] {
+            let budget = Budget::new(&config, memory);
+            let parts = [budget.ring, budget.in_flight, budget.max_request, budget.series, budget.users, budget.models];
+            assert!(parts.iter().sum::<u64>() < memory, "{budget:?}");
+        }
+        let budget = Budget::new(&config, 256 * MIB);
+        assert_eq!((budget.ring, budget.in_flight, budget.max_request), (24 * MIB, 16 * MIB, 64 * MIB), "the defaults");
+        assert_eq!(budget.series_count(&config.limits), 20_000);
+        assert!(Budget::new(&config, 64 * MIB).series_count(&config.limits) < 20_000);
+    }
+}

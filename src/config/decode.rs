@@ -103,7 +103,7 @@ fn explain(message: &str, path: &Path, node: Option<&Node>) -> String {
         Some(Kind::Scalar(Value::String(text))) => format!("`{}`", shown(text)),
         Some(Kind::Scalar(value)) => format!("`{value}`"),
         Some(Kind::Sequence(_)) => "a list".to_owned(),
-        Some(Kind::Mapping(entries)) if expected.contains("single key") => format!("{} keys", entries.len()),
+        Some(Kind::Mapping(entries)) if expected == "exactly one key" => format!("{} keys", entries.len()),
         Some(Kind::Mapping(_)) => "a mapping".to_owned(),
         _ => what.to_owned(),
     };

@@ -13,11 +13,11 @@ use super::values::Dur;
 /// One OTLP destination.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["endpoint"]))]
 pub struct Forward {
     /// The label `destination` of this destination's metrics; default: the endpoint's host and port.
     pub name: String,
     /// `http://host:port` or `https://host:port`. Over HTTP, `/v1/traces`, `/v1/metrics` and `/v1/logs` are appended.
-    #[schemars(required)]
     pub endpoint: Url,
     pub protocol: Protocol,
     /// What is sent. `traces`, `metrics` and `logs` are the app's own items, byte for byte unless `enrich` or `content`
@@ -81,19 +81,6 @@ impl Forward {
     /// Gives a destination without a name its endpoint's.
     pub(super) fn name_after_endpoint(&mut self) {
         self.name = self.display_name().to_owned();
-    }
-
-    /// The URL that requests of one kind are posted to over HTTP. `Derived` data is metrics and logs: ask for those.
-    pub fn http_url(&self, signal: Signal) -> String {
-        if let Some(url) = self.signal_urls.get(&signal) {
-            return url.as_str().to_owned();
-        }
-        let path = match signal {
-            Signal::Traces => "v1/traces",
-            Signal::Metrics | Signal::Derived => "v1/metrics",
-            Signal::Logs => "v1/logs",
-        };
-        format!("{}/{path}", self.endpoint.as_str().trim_end_matches('/'))
     }
 }
 

@@ -48,12 +48,11 @@ impl TurnOff for Api {
 /// A listener's certificate, and the authority its clients must be signed by.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["cert_file", "key_file"]))]
 pub struct ServerTls {
     /// The certificate chain, PEM.
-    #[schemars(required)]
     pub cert_file: PathBuf,
     /// Its private key, PEM.
-    #[schemars(required)]
     pub key_file: PathBuf,
     /// Clients must present a certificate signed by one of these (mTLS), PEM.
     pub client_ca_file: Option<PathBuf>,
@@ -138,6 +137,7 @@ pub enum TranslationStrategy {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Received {
+    /// Whether they are on the endpoint at all.
     pub enabled: bool,
     /// A series without a point for so long is left out.
     pub expiry: Dur,

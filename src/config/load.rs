@@ -84,9 +84,9 @@ impl Source {
 
 /// How a `--set` option is named in messages: the value of a key that may hold a secret is left out.
 fn set_name(set: &str) -> String {
-    let key = set.split_once('=').map_or(set, |(key, _)| key);
+    let (key, value) = set.split_once('=').unwrap_or((set, ""));
     let secret = ["headers", "routing_key", "url", "redis"].iter().any(|part| key.split('.').any(|step| step == *part));
-    if secret { format!("--set {}=…", shown(key)) } else { format!("--set {}", shown(set)) }
+    if secret || value.contains('@') { format!("--set {}=…", shown(key)) } else { format!("--set {}", shown(set)) }
 }
 
 /// Loads the configuration of `path` (none: the defaults), with `sets` (`a.b=value`) laid over it. `env` looks
@@ -169,7 +169,8 @@ pub fn load_text(file: &str, text: &str, sets: &[String], env: Env) -> Result<Lo
             forward.into_iter().partition(|forward| check::own_listener(&config, &forward.endpoint).is_some());
         if let Some(first) = own.first() {
             let message = format!("{} is one of our own listeners; it is not forwarded to", first.endpoint);
-            warnings.push(Problem::of(Severity::Warning, "OTEL_EXPORTER_OTLP_ENDPOINT", message));
+            let variable = otel_env::endpoint_variable(env, &first.endpoint);
+            warnings.push(Problem::of(Severity::Warning, variable, message));
         }
         config.forward = others;
     }

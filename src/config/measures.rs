@@ -116,15 +116,19 @@ pub struct Prices {
 /// input costs.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["model"]))]
 pub struct PriceOverride {
     /// The provider as in `gen_ai.provider.name`; left out: any.
     pub provider: Option<String>,
     /// The model as it is requested or answered; a trailing `*` matches any ending.
-    #[schemars(required)]
     pub model: String,
+    /// Input that is not cached.
     pub input_mtok: Option<f64>,
+    /// Output, reasoning included.
     pub output_mtok: Option<f64>,
+    /// Input read from the cache.
     pub cache_read_mtok: Option<f64>,
+    /// Input written to the cache.
     pub cache_write_mtok: Option<f64>,
 }
 
@@ -138,6 +142,7 @@ pub struct Drift {
     pub window: Dur,
     /// A window with fewer samples grows instead of being judged.
     pub min_samples: u64,
+    /// A file that holds the baseline.
     pub baseline_file: Option<PathBuf>,
 }
 

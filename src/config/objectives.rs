@@ -15,9 +15,9 @@ use super::values::{Dur, Percent, Ratio, Timestamp};
 /// A service whose availability is kept.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["name"]))]
 pub struct Service {
     /// Its `service.name`.
-    #[schemars(required)]
     pub name: String,
     /// The availability that is promised, in percent.
     pub sla_target: Percent,
@@ -65,21 +65,24 @@ impl Default for DownWhen {
 /// A planned outage.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["start", "end"]))]
 pub struct Maintenance {
-    #[schemars(required)]
+    /// RFC 3339, such as `2026-03-01T22:00:00Z`.
     pub start: Timestamp,
-    #[schemars(required)]
+    /// RFC 3339, after `start`.
     pub end: Timestamp,
 }
 
 /// A page that is asked whether a service is up.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["url"]))]
 pub struct Probe {
     /// Asked with `GET`; a status below 400 is up.
-    #[schemars(required)]
     pub url: Url,
+    /// Time between two questions.
     pub interval: Dur,
+    /// Longest wait for an answer.
     pub timeout: Dur,
 }
 
@@ -162,6 +165,7 @@ impl Default for Kpis {
 pub struct Alerts {
     /// Time between two evaluations.
     pub interval: Dur,
+    /// Who is told.
     pub receivers: Vec<AlertReceiver>,
 }
 
@@ -191,6 +195,7 @@ pub enum AlertReceiverType {
 /// slack; `routing_key` (or `routing_key_file`) for pagerduty; `smtp`, `from` and `to` for email.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["type"]))]
 pub struct AlertReceiver {
     #[schemars(required)]
     pub r#type: Option<AlertReceiverType>,
@@ -208,7 +213,9 @@ pub struct AlertReceiver {
     pub smtp: Option<String>,
     /// How the mail server is spoken to.
     pub smtp_tls: SmtpTls,
+    /// The mail server's user; with `password_file`.
     pub username: Option<String>,
+    /// A file that holds the user's password.
     pub password_file: Option<PathBuf>,
     /// The sender's address.
     pub from: Option<String>,
@@ -217,6 +224,7 @@ pub struct AlertReceiver {
     /// Sent with each request; a value is text or `{file: path}`.
     pub headers: BTreeMap<String, HeaderValue>,
     pub tls: Option<ClientTls>,
+    /// Longest wait for one answer.
     pub timeout: Dur,
     /// Tells also when an alert is over.
     pub send_resolved: bool,
@@ -254,5 +262,6 @@ pub enum SmtpTls {
     Starttls,
     /// TLS from the first byte.
     Tls,
+    /// Plain; a password is not sent over it.
     None,
 }

@@ -84,6 +84,18 @@ pub(super) fn destinations(env: Env) -> (Vec<Forward>, Vec<Problem>) {
     (destinations, warnings)
 }
 
+/// The variable that named `endpoint`.
+pub(super) fn endpoint_variable(env: Env, endpoint: &Url) -> &'static str {
+    let variables = [
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+    ];
+    let names = |variable: &&&str| set(env, variable).is_some_and(|text| endpoint.as_str().ends_with(&text));
+    variables.iter().find(names).copied().unwrap_or("OTEL_EXPORTER_OTLP_ENDPOINT")
+}
+
 /// Whether two signals can go through one destination.
 fn can_share(a: &Forward, b: &Forward) -> bool {
     let same_server = a.endpoint.as_str() == b.endpoint.as_str()

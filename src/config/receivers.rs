@@ -86,6 +86,7 @@ impl Default for OtlpHttp {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Host {
+    /// Whether the host is read at all.
     pub enabled: bool,
     /// Time between two readings.
     pub interval: Dur,
@@ -119,7 +120,9 @@ pub enum HostScope {
     /// The container from its cgroup, and the node only where a host root is mounted.
     #[default]
     Auto,
+    /// The node, as `root_path` shows it.
     Host,
+    /// The container, from its cgroup.
     Container,
 }
 
@@ -173,7 +176,7 @@ impl Scraper {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Scrape {
-    /// What is scraped: a URL, or `{url, name, interval, timeout, headers}`.
+    /// What is scraped: `{url, name, interval, timeout, headers}` each.
     pub targets: Vec<ScrapeTarget>,
     /// Time between two scrapes of a target.
     pub interval: Dur,
@@ -188,14 +191,15 @@ impl Default for Scrape {
 /// One scraped endpoint.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["url"]))]
 pub struct ScrapeTarget {
     /// The page to read, such as `http://127.0.0.1:8000/metrics`.
-    #[schemars(required)]
     pub url: Url,
     /// Becomes `service.name` where the target's own metrics do not say; default: the URL's host and port.
     pub name: Option<String>,
     /// Time between two scrapes; default: `receivers.prometheus.interval`.
     pub interval: Option<Dur>,
+    /// Longest wait for a page.
     pub timeout: Dur,
     /// Sent with each scrape; a value is text or `{file: path}`.
     pub headers: BTreeMap<String, HeaderValue>,

@@ -15,7 +15,22 @@ pub fn schema() -> Value {
     if let Some(object) = schema.as_object_mut() {
         object.insert("title".to_owned(), Value::from("Qiyas configuration"));
     }
+    let definitions = schema.get_mut("$defs").and_then(Value::as_object_mut);
+    for definition in definitions.into_iter().flat_map(Map::values_mut) {
+        forget_defaults_of_required(definition);
+    }
     schema
+}
+
+/// A key that must be given has no default, though the struct behind it has one until it is read.
+fn forget_defaults_of_required(definition: &mut Value) {
+    let required = definition.get("required").cloned().unwrap_or_default();
+    for key in required.as_array().into_iter().flatten().filter_map(Value::as_str) {
+        let property = definition.get_mut("properties").and_then(|properties| properties.get_mut(key));
+        if let Some(property) = property.and_then(Value::as_object_mut) {
+            property.remove("default");
+        }
+    }
 }
 
 /// The opening of the page.
@@ -88,8 +103,14 @@ impl<'a> Page<'a> {
             if optional {
                 rows.push(self.row(key, "a mapping, or `null`", schema));
             }
+            let required = resolved.get("required").and_then(Value::as_array);
             for (name, property) in properties {
+                let from = rows.len();
                 self.rows(&format!("{key}.{name}"), property, rows);
+                let is_required = required.is_some_and(|keys| keys.iter().any(|key| key == name));
+                if let Some(row) = rows.get_mut(from).filter(|_| is_required) {
+                    *row = row.replacen("|  |", "| *required* |", 1);
+                }
             }
             return;
         }
@@ -198,6 +219,55 @@ fn compact(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Array(items) => format!("[{}]", items.iter().map(compact).collect::<Vec<_>>().join(", ")),
+        Value::Number(number) => number.as_f64().map_or_else(|| number.to_string(), |number| number.to_string()),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn the_page_is_the_one_in_the_docs() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+        let made = reference();
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(&file, &made).unwrap();
+        }
+        let kept = std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            kept == made,
+            "docs/configuration.md is not what the source says: UPDATE_DOCS=1 cargo test --lib config::reference"
+        );
+    }
+
+    #[test]
+    fn the_schema_says_its_draft_and_its_defaults() {
+        let schema = schema();
+        assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+        assert_eq!(schema["additionalProperties"], false);
+        assert_eq!(schema["$defs"]["Limits"]["properties"]["series"]["default"], 20_000);
+        assert_eq!(schema["$defs"]["Spans"]["properties"]["buckets"]["default"][11], "1.4s");
+    }
+
+    #[test]
+    fn every_key_is_described() {
+        let schema = schema();
+        let page = Page { definitions: schema["$defs"].as_object() };
+        let mut bare = Vec::new();
+        for (name, definition) in schema["$defs"].as_object().unwrap() {
+            for (key, property) in definition["properties"].as_object().into_iter().flatten() {
+                let own = property["description"].as_str().unwrap_or_default();
+                let is_scalar = page.resolved(property).get("properties").is_none()
+                    && page.choices(page.resolved(property)).is_empty();
+                if own.is_empty() && (is_scalar || page.description(property).is_empty()) {
+                    bare.push(format!("{name}.{key}"));
+                }
+            }
+        }
+        assert_eq!(bare, Vec::<String>::new(), "keys without a doc comment");
     }
 }

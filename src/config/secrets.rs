@@ -119,11 +119,12 @@ impl Url {
 
     /// The URL without its user and password.
     pub fn redacted(&self) -> String {
-        let Some((scheme, rest)) = self.0.split_once("://") else { return self.0.clone() };
+        let (scheme, rest) = self.0.split_once("://").map_or(("", self.0.as_str()), |(scheme, rest)| (scheme, rest));
+        let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
         let authority_len = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at_checked(authority_len).unwrap_or((rest, ""));
         match authority.rsplit_once('@') {
-            Some((_, host)) => format!("{scheme}://{REDACTED}@{host}{path}"),
+            Some((_, host)) => format!("{scheme}{REDACTED}@{host}{path}"),
             None => self.0.clone(),
         }
     }

@@ -84,7 +84,9 @@ fn string(text: &str) -> String {
     let plain_inside = |c: char| c.is_ascii_alphanumeric() || "_./%+-".contains(c);
     let starts_plain = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/' || c == '_');
     let colons_plain = !text.ends_with(':') && text.chars().all(|c| plain_inside(c) || c == ':');
-    let stays_string = resolve(text).is_string();
+    // YAML 1.1 readers take these for booleans.
+    let old_boolean = ["y", "n", "yes", "no", "on", "off"].contains(&text.to_ascii_lowercase().as_str());
+    let stays_string = resolve(text).is_string() && !old_boolean;
     if starts_plain && colons_plain && stays_string { text.clone() } else { Value::String(text.clone()).to_string() }
 }
 

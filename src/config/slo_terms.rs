@@ -13,13 +13,13 @@ use super::values::{Dur, Percent, shown};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SloMetric {
-    /// Duration of requests, or of a model's calls.
+    // Duration of requests, or of a model's calls.
     Latency,
-    /// Failed requests, or failed calls of a model.
+    // Failed requests, or failed calls of a model.
     Errors,
-    /// Time a service is up.
+    // Time a service is up.
     Availability,
-    /// Cost of one call, in USD.
+    // Cost of one call, in USD.
     Cost,
     Accuracy,
     Precision,

@@ -18,7 +18,6 @@ use super::values::{Dur, Percent};
 pub struct Slo {
     /// Unique. Where no other key tells what is measured, the words of the name do: `api-latency-p95`, `availability`,
     /// `model-accuracy`, `conversion-rate`, `user-retention-day7`.
-    #[schemars(required)]
     pub name: String,
     /// The service whose requests count; left out: all.
     pub service: Option<String>,
@@ -291,5 +290,188 @@ impl Slo {
         let share = metric.is_ratio().then_some(Percent(value * 100.0));
         let target = self.objective.or(share);
         Ok((Indicator::Level { model: self.model.clone(), metric, bound }, target))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(yaml: &str) -> Slo {
+        let node = crate::config::yaml::parse(yaml).unwrap();
+        <Slo as Deserialize>::deserialize(&node).unwrap()
+    }
+
+    fn objective(yaml: &str) -> Objective {
+        read(yaml).resolve().unwrap_or_else(|error| panic!("{error} in {yaml}"))
+    }
+
+    fn indicator(yaml: &str) -> (Indicator, Option<Percent>) {
+        let objective = objective(yaml);
+        (objective.indicator, objective.target)
+    }
+
+    fn blamed(yaml: &str) -> &'static str {
+        read(yaml).resolve().unwrap_err().key
+    }
+
+    #[test]
+    fn the_short_forms_are_understood() {
+        let checkout = || Some("checkout".to_owned());
+        let latency = objective("{name: l, service: checkout, objective: 99.0%, threshold: 100ms, window: 7d}");
+        assert_eq!(
+            latency.indicator,
+            Indicator::RequestLatency { service: checkout(), threshold: Dur::from_millis(100) }
+        );
+        assert_eq!(latency.target, Some(Percent(99.0)));
+        assert_eq!((latency.window, latency.min_bad_events), (Dur::from_days(7), 5));
+        assert_eq!(
+            indicator("{name: e, service: checkout, objective: 99.9%, window: 30d}"),
+            (Indicator::RequestErrors { service: checkout() }, Some(Percent(99.9)))
+        );
+        // A name does not overrule the form.
+        assert_eq!(
+            indicator("{name: checkout-availability, service: checkout, objective: 99.9%}").0,
+            Indicator::RequestErrors { service: checkout() }
+        );
+        let model = || Some("gpt-4o".to_owned());
+        assert_eq!(
+            indicator("{name: q, model: gpt-4o, objective: 95%, metric: accuracy}").0,
+            Indicator::Level { model: model(), metric: SloMetric::Accuracy, bound: Bound::AtLeast(0.95) }
+        );
+        assert_eq!(
+            indicator("{name: q, model: gpt-4o, objective: 95%, metric: latency, threshold: 2s}").0,
+            Indicator::InferenceLatency { model: model(), threshold: Dur::from_secs(2) }
+        );
+        assert_eq!(
+            indicator("{name: q, model: gpt-4o, objective: 95%, metric: cost, threshold: 0.01}").0,
+            Indicator::InferenceCost { model: model(), threshold_usd: 0.01 }
+        );
+        assert_eq!(
+            indicator("{name: q, model: gpt-4o, objective: 99%}").0,
+            Indicator::InferenceErrors { model: model() }
+        );
+        assert_eq!(
+            indicator("{name: c, metric: conversion_rate, objective: 5.0%, window: 30d}").0,
+            Indicator::Level { model: None, metric: SloMetric::ConversionRate, bound: Bound::AtLeast(0.05) }
+        );
+        assert_eq!(
+            indicator("{name: r, metric: day_30_retention, objective: 20%}").0,
+            Indicator::Level { model: None, metric: SloMetric::Day30Retention, bound: Bound::AtLeast(0.2) }
+        );
+        assert_eq!(
+            indicator("{name: bounce, metric: bounce_rate, objective: 40%}").0,
+            Indicator::Level { model: None, metric: SloMetric::BounceRate, bound: Bound::AtMost(0.4) }
+        );
+        assert_eq!(
+            indicator("{name: drift, metric: drift, threshold: 0.1}"),
+            (Indicator::Level { model: None, metric: SloMetric::Drift, bound: Bound::AtMost(0.1) }, None)
+        );
+    }
+
+    #[test]
+    fn prose_is_understood() {
+        assert_eq!(
+            indicator("{name: api-latency-p95, objective: 99.0%, threshold: 100ms}").0,
+            Indicator::RequestLatency { service: None, threshold: Dur::from_millis(100) }
+        );
+        assert_eq!(
+            indicator("{name: model-inference-latency, objective: 95.0%, threshold: 200ms}").0,
+            Indicator::InferenceLatency { model: None, threshold: Dur::from_millis(200) }
+        );
+        assert_eq!(
+            indicator("{name: availability, objective: 99.9%, threshold: 43m downtime/month}"),
+            (Indicator::Availability { service: None }, Some(Percent(99.9)))
+        );
+        let (_, target) = indicator("{name: availability, threshold: 43.2m downtime per month}");
+        assert!((target.unwrap().0 - 99.9).abs() < 1e-9);
+        assert_eq!(
+            indicator("{name: model-accuracy, objective: 95.0%, threshold: 95% accuracy}").0,
+            Indicator::Level { model: None, metric: SloMetric::Accuracy, bound: Bound::AtLeast(0.95) }
+        );
+        assert_eq!(
+            indicator("{name: conversion-rate, objective: 5.0%, threshold: 5% conversion}").0,
+            Indicator::Level { model: None, metric: SloMetric::ConversionRate, bound: Bound::AtLeast(0.05) }
+        );
+        assert_eq!(
+            indicator("{name: user-retention-day7, objective: 40.0%, threshold: 40% retention}").0,
+            Indicator::Level { model: None, metric: SloMetric::Day7Retention, bound: Bound::AtLeast(0.4) }
+        );
+        assert_eq!(
+            indicator("{name: user-retention-day30, threshold: 40% retention}").0,
+            Indicator::Level { model: None, metric: SloMetric::Day30Retention, bound: Bound::AtLeast(0.4) }
+        );
+        // With no threshold the name alone tells.
+        assert_eq!(indicator("{name: availability, objective: 99.9%}").0, Indicator::Availability { service: None });
+        assert_eq!(
+            indicator("{name: model-accuracy, objective: 95%}").0,
+            Indicator::Level { model: None, metric: SloMetric::Accuracy, bound: Bound::AtLeast(0.95) }
+        );
+        assert_eq!(indicator("{name: checkout, objective: 99%}").0, Indicator::RequestErrors { service: None });
+    }
+
+    #[test]
+    fn thresholds_are_read_and_printed() {
+        for (text, threshold, printed) in [
+            ("< 100ms", Threshold::Duration(Dur::from_millis(100)), "100ms"),
+            ("$0.01", Threshold::Usd(0.01), "$0.01"),
+            ("0.01 USD", Threshold::Usd(0.01), "$0.01"),
+            ("0.25", Threshold::Number(0.25), "0.25"),
+            ("95 %", Threshold::Percent(Percent(95.0)), "95%"),
+            (
+                "43m Downtime / month",
+                Threshold::Downtime { allowed: Dur::from_secs(2580), per: Dur::from_days(30) },
+                "43m downtime/month",
+            ),
+            (
+                "1h 30m downtime a week",
+                Threshold::Downtime { allowed: Dur::from_secs(5400), per: Dur::from_days(7) },
+                "1h30m downtime/week",
+            ),
+            (
+                "5m downtime/10d",
+                Threshold::Downtime { allowed: Dur::from_secs(300), per: Dur::from_days(10) },
+                "5m downtime/10d",
+            ),
+            (
+                "40% day-30 retention",
+                Threshold::Level { percent: Percent(40.0), metric: SloMetric::Day30Retention },
+                "40% day_30_retention",
+            ),
+        ] {
+            assert_eq!(Threshold::parse(text), Ok(threshold), "{text}");
+            assert_eq!(threshold.to_string(), printed);
+            assert_eq!(Threshold::parse(printed), Ok(threshold), "{printed}");
+        }
+        for text in ["", "fast", "95% of something", "43m downtime/fortnight", "downtime/month", "$", "$x", "%"] {
+            assert!(Threshold::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_key_to_blame_is_named() {
+        assert_eq!(blamed("{objective: 99%}"), "name");
+        assert_eq!(blamed("{name: a, service: s, model: m, objective: 99%}"), "model");
+        assert_eq!(blamed("{name: a}"), "objective");
+        assert_eq!(blamed("{name: a, objective: 100%}"), "objective");
+        assert_eq!(blamed("{name: a, objective: 0%}"), "objective");
+        assert_eq!(blamed("{name: a, objective: 0.999}"), "objective");
+        assert_eq!(blamed("{name: a, objective: 99%, window: 5m}"), "window");
+        assert_eq!(blamed("{name: a, objective: 99%, window: 1w, threshold: 0.5}"), "threshold");
+        assert_eq!(blamed("{name: latency, objective: 99%}"), "threshold");
+        assert_eq!(blamed("{name: latency, objective: 99%, threshold: 0s}"), "threshold");
+        assert_eq!(blamed("{name: a, metric: accuracy, service: s, objective: 99%}"), "service");
+        assert_eq!(blamed("{name: a, metric: conversion_rate, model: m, objective: 9%}"), "model");
+        assert_eq!(blamed("{name: a, metric: availability, model: m, objective: 99%}"), "model");
+        assert_eq!(blamed("{name: a, metric: mae}"), "threshold");
+        assert_eq!(blamed("{name: a, metric: accuracy, threshold: 100ms}"), "threshold");
+        assert_eq!(blamed("{name: a, metric: accuracy, threshold: 130%}"), "threshold");
+        assert_eq!(blamed("{name: a, metric: availability, threshold: 2d downtime/day}"), "threshold");
+        assert_eq!(blamed("{name: a, openslo: x.yaml, objective: 9%}"), "objective");
+    }
+
+    #[test]
+    fn an_open_slo_document_is_kept_by_its_path() {
+        assert_eq!(indicator("{openslo: slos/x.yaml}").0, Indicator::OpenSlo { path: PathBuf::from("slos/x.yaml") });
     }
 }

@@ -19,11 +19,15 @@ pub(super) fn unknown_key(found: &str, known: &[&str], parent: &Path) -> String 
     format!("unknown key `{found_shown}` {here}; known there: {}", known.join(", "))
 }
 
+/// A longer list is not repeated beside a suggestion.
+const SHORT_LIST: usize = 12;
+
 /// The message for a value that is none of `known`.
 pub(super) fn unknown_value(found: &str, known: &[&str]) -> String {
     let found_shown = shown(found);
     let list = known.join(", ");
     match nearest(found, known) {
+        Some(near) if known.len() > SHORT_LIST => format!("`{found_shown}` is not known here; did you mean `{near}`?"),
         Some(near) => format!("`{found_shown}` is not one of {list}; did you mean `{near}`?"),
         None => format!("`{found_shown}` is not one of {list}"),
     }

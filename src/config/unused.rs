@@ -29,9 +29,6 @@ const NO_SCRAPER: &str = "this scraper is not built yet; it reports nothing";
 /// What is not built yet.
 const NOT_YET: &[NotYet] = &[
     any("receivers.prometheus", "scraping is not built yet; no target is scraped"),
-    only("receivers.host.scrapers.*", "paging", NO_SCRAPER),
-    only("receivers.host.scrapers.*", "disk", NO_SCRAPER),
-    only("receivers.host.scrapers.*", "processes", NO_SCRAPER),
     only("receivers.host.scrapers.*", "process", NO_SCRAPER),
     only("receivers.host.scrapers.*", "container", NO_SCRAPER),
     only("receivers.host.scrapers.*", "gpu", NO_SCRAPER),

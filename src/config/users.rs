@@ -27,8 +27,11 @@ pub struct Users {
     pub bounce: Bounce,
     /// Users told apart; beyond, counts are estimates.
     pub max_users: u64,
+    /// What counts as success.
     pub conversions: Vec<Conversion>,
+    /// Steps toward a goal.
     pub funnels: Vec<Funnel>,
+    /// Experiments and their goals.
     pub experiments: Vec<Experiment>,
 }
 
@@ -118,10 +121,10 @@ pub enum AttributeValue {
 /// Something a user does that counts as success.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["name", "match"]))]
 pub struct Conversion {
-    #[schemars(required)]
+    /// Unique; the label `conversion`.
     pub name: String,
-    #[schemars(required)]
     pub r#match: Match,
     /// The attribute that holds the conversion's value, such as an order's total.
     pub value_from: Option<String>,
@@ -132,10 +135,11 @@ pub struct Conversion {
 /// Steps toward a goal.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["name", "steps"]))]
 pub struct Funnel {
-    #[schemars(required)]
+    /// Unique; the label `funnel`.
     pub name: String,
-    #[schemars(required)]
+    /// At least two.
     pub steps: Vec<FunnelStep>,
     /// How long after the first step the last one counts.
     pub window: Dur,
@@ -151,10 +155,10 @@ impl Default for Funnel {
 /// One step of a funnel.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["name", "match"]))]
 pub struct FunnelStep {
-    #[schemars(required)]
+    /// Unique in its funnel; the label `step`.
     pub name: String,
-    #[schemars(required)]
     pub r#match: Match,
 }
 
@@ -167,25 +171,24 @@ pub enum FunnelOrder {
     Ordered,
     /// In order, with no other event between.
     Strict,
+    /// In any order.
     Unordered,
 }
 
 /// An experiment: variants shown to users, and the conversion that tells which is better.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["id", "variants", "goal"]))]
 pub struct Experiment {
     /// The feature flag's key.
-    #[schemars(required)]
     pub id: String,
     /// A name to show; default: the id.
     pub name: Option<String>,
     /// The variants; the first is the control.
-    #[schemars(required)]
     pub variants: Vec<String>,
     /// The share of users each variant is meant to have; default: equal shares.
     pub weights: Vec<f64>,
     /// The name of a conversion.
-    #[schemars(required)]
     pub goal: String,
     /// How long after the first exposure a conversion counts.
     pub window: Dur,

@@ -399,3 +399,129 @@ impl From<Size> for usize {
         size.bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn dur(text: &str) -> Duration {
+        Dur::parse(text).unwrap().0
+    }
+
+    #[test]
+    fn durations_are_read() {
+        assert_eq!(dur("500ms"), Duration::from_millis(500));
+        assert_eq!(dur("10s"), Duration::from_secs(10));
+        assert_eq!(dur("1.4s"), Duration::from_millis(1400));
+        assert_eq!(dur("1h30m"), Duration::from_secs(5400));
+        assert_eq!(dur("7d"), Duration::from_secs(7 * 86_400));
+        assert_eq!(dur("2w"), Duration::from_secs(14 * 86_400));
+        assert_eq!(dur(" 3us "), Duration::from_micros(3));
+        assert_eq!(dur("3µs"), Duration::from_micros(3));
+        assert_eq!(dur("1ns"), Duration::from_nanos(1));
+        assert_eq!(dur("0s"), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_is_no_duration_is_refused() {
+        for text in [
+            "",
+            " ",
+            "5",
+            "s",
+            "5 s",
+            "-5s",
+            "5x",
+            "1.s",
+            ".5s",
+            "1..5s",
+            "5s5s",
+            "5s1m",
+            "1.5ns",
+            "1e3s",
+            "999999999w",
+            "5S",
+        ] {
+            assert!(Dur::parse(text).is_err(), "{text:?}");
+        }
+        let message = Dur::parse(&"9".repeat(500)).unwrap_err();
+        assert!(message.chars().count() < 150, "{message}");
+    }
+
+    #[test]
+    fn durations_are_printed_shortest() {
+        for text in
+            ["0s", "1ns", "1500us", "500ms", "1.4s", "10s", "1m30s", "1h", "1h30m", "7d", "400d", "1d1h1m1.001s"]
+        {
+            assert_eq!(Dur::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(Dur::parse("24h").unwrap().to_string(), "1d");
+        assert_eq!(Dur::parse("90s").unwrap().to_string(), "1m30s");
+    }
+
+    #[test]
+    fn sizes_are_read_and_printed() {
+        for (text, bytes, printed) in [
+            ("64MiB", 64 << 20, "64MiB"),
+            ("1GiB", 1 << 30, "1GiB"),
+            ("512KiB", 512 << 10, "512KiB"),
+            ("1.5MiB", 3 << 19, "1536KiB"),
+            ("64Mi", 64 << 20, "64MiB"),
+            ("64 mib", 64 << 20, "64MiB"),
+            ("10MB", 10_000_000, "10MB"),
+            ("1000", 1000, "1KB"),
+            ("17", 17, "17B"),
+            ("17B", 17, "17B"),
+            ("0", 0, "0B"),
+        ] {
+            assert_eq!(Size::parse(text), Ok(Size(bytes)), "{text}");
+            assert_eq!(Size(bytes).to_string(), printed);
+        }
+        for text in ["", "MiB", "-1", "1XiB", "0.3B", "99999999TiB", "1.2.3MiB", "1M"] {
+            assert!(Size::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn percentages_and_ratios_are_read() {
+        assert_eq!(Percent::parse("99.9%"), Ok(Percent(99.9)));
+        assert_eq!(Percent::parse(" 5 % "), Ok(Percent(5.0)));
+        assert_eq!(Percent::parse("40"), Ok(Percent(40.0)));
+        assert_eq!(Ratio::parse("0.5"), Ok(Ratio(0.5)));
+        assert_eq!(Ratio::parse("50%"), Ok(Ratio(0.5)));
+        for text in ["", "%", "inf", "NaN%", "ten"] {
+            assert!(Percent::parse(text).is_err(), "{text:?}");
+            assert!(Ratio::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_printed_duration_reads_back(nanos in any::<u64>(), unit in 0usize..8) {
+            let (_, unit_ns) = DURATION_UNITS[unit];
+            for nanos in [nanos, (u128::from(nanos) / unit_ns * unit_ns) as u64] {
+                let dur = Dur(Duration::from_nanos(nanos));
+                prop_assert_eq!(Dur::parse(&dur.to_string()), Ok(dur));
+                let json = serde_json::to_string(&dur).unwrap();
+                prop_assert_eq!(serde_json::from_str::<Dur>(&json).unwrap(), dur);
+            }
+        }
+
+        #[test]
+        fn a_printed_size_reads_back(bytes in any::<u64>(), shift in 0u32..64) {
+            for bytes in [bytes, bytes >> shift << shift] {
+                let size = Size(bytes);
+                prop_assert_eq!(Size::parse(&size.to_string()), Ok(size));
+                let json = serde_json::to_string(&size).unwrap();
+                prop_assert_eq!(serde_json::from_str::<Size>(&json).unwrap(), size);
+            }
+        }
+
+        #[test]
+        fn no_text_makes_a_value_panic(text in "\\PC{0,40}|[0-9.]{0,30}[a-zµ%]{0,4}") {
+            let _ = (Dur::parse(&text), Size::parse(&text), Percent::parse(&text), Ratio::parse(&text), Timestamp::parse(&text));
+            let _ = super::super::Threshold::parse(&text);
+        }
+    }
+}

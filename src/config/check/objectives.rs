@@ -6,7 +6,7 @@ use super::{Checker, path};
 use crate::config::objectives::{AlertReceiver, AlertReceiverType};
 use crate::config::secrets::Url;
 use crate::config::tree::Path;
-use crate::config::values::{Dur, shown};
+use crate::config::values::{Dur, Timestamp, shown};
 
 pub(super) fn check(checker: &mut Checker) {
     services(checker);
@@ -36,14 +36,22 @@ fn services(checker: &mut Checker) {
         checker.above_zero(at.key("down_when").key("for"), down_when.r#for);
         checker.at_least_one(at.key("down_when").key("min_requests"), down_when.min_requests);
         for (window, maintenance) in service.maintenance.iter().enumerate() {
-            if maintenance.end <= maintenance.start {
+            let planned = at.key("maintenance").index(window);
+            let missing = [("start", maintenance.start), ("end", maintenance.end)];
+            let missing = missing.into_iter().find(|(_, moment)| *moment == Timestamp::default());
+            if let Some((key, _)) = missing {
+                checker
+                    .error(planned.key(key), format!("`{key}` is missing: a planned outage needs `start` and `end`"));
+            } else if maintenance.end <= maintenance.start {
                 let message = format!("ends at {}, not after its start at {}", maintenance.end, maintenance.start);
-                checker.error(at.key("maintenance").index(window).key("end"), message);
+                checker.error(planned.key("end"), message);
             }
         }
         if let Some(probe) = &service.probe {
             let probe_at = at.key("probe");
-            if let Err(message) = probe.url.check_http() {
+            if probe.url.is_empty() {
+                checker.error(probe_at.key("url"), "`url` is missing: a probe needs the page to ask");
+            } else if let Err(message) = probe.url.check_http() {
                 checker.error(probe_at.key("url"), message);
             }
             checker.above_zero(probe_at.key("interval"), probe.interval);
