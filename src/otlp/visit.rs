@@ -225,7 +225,12 @@ fn span<'a, V: Visitor<'a>>(body: &'a [u8], visitor: &mut V) -> Result<(), Fault
     let mut span = Span { body, ..Span::default() };
     let mut status: Option<&'a [u8]> = None;
     let mut cursor = Cursor::new(body);
-    while let Some((number, value)) = cursor.field()? {
+    loop {
+        while let Some(bytes) = cursor.short_bytes(9) {
+            let (key, value) = key_value(bytes, ITEM_DEPTH + 1)?;
+            visitor.attribute(key, value);
+        }
+        let Some((number, value)) = cursor.field()? else { break };
         match (number, value) {
             (9, Value::Bytes(bytes)) => {
                 let (key, value) = key_value(bytes, ITEM_DEPTH + 1)?;
@@ -312,7 +317,12 @@ fn log<'a, V: Visitor<'a>>(message: &'a [u8], visitor: &mut V) -> Result<(), Fau
     };
     let mut body: Option<&'a [u8]> = None;
     let mut cursor = Cursor::new(message);
-    while let Some((number, value)) = cursor.field()? {
+    loop {
+        while let Some(bytes) = cursor.short_bytes(6) {
+            let (key, value) = key_value(bytes, ITEM_DEPTH + 1)?;
+            visitor.attribute(key, value);
+        }
+        let Some((number, value)) = cursor.field()? else { break };
         match (number, value) {
             (6, Value::Bytes(bytes)) => {
                 let (key, value) = key_value(bytes, ITEM_DEPTH + 1)?;

@@ -77,8 +77,21 @@ impl<'a> Cursor<'a> {
         self.rest
     }
 
+    /// The body of the next field, if it is the length-delimited `number` (below 16) with key and length of one byte each:
+    /// the shape of most attributes. Otherwise nothing is read.
+    #[inline(always)]
+    pub(super) fn short_bytes(&mut self, number: u32) -> Option<&'a [u8]> {
+        let [key, length @ 0..0x80, rest @ ..] = self.rest else { return None };
+        if u32::from(*key) != number * 8 + 2 {
+            return None;
+        }
+        let (bytes, rest) = rest.split_at_checked(usize::from(*length))?;
+        self.rest = rest;
+        Some(bytes)
+    }
+
     /// The next field, `None` at the end of the message.
-    #[inline]
+    #[inline(always)]
     pub fn field(&mut self) -> Result<Option<(u32, Value<'a>)>, Fault> {
         let Some(&first) = self.rest.first() else { return Ok(None) };
         let key = if first < 0x80 {
@@ -103,16 +116,20 @@ impl<'a> Cursor<'a> {
 
     #[inline]
     pub fn varint(&mut self) -> Result<u64, Fault> {
-        match self.rest.split_first() {
-            Some((&byte, rest)) if byte < 0x80 => {
+        match self.rest {
+            [byte @ 0..0x80, rest @ ..] => {
                 self.rest = rest;
-                Ok(u64::from(byte))
+                Ok(u64::from(*byte))
             }
-            Some(_) => self.long_varint(),
-            None => Err(Fault::Truncated),
+            [low, high @ 0..0x80, rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(*low & 0x7f) | u64::from(*high) << 7)
+            }
+            _ => self.long_varint(),
         }
     }
 
+    #[cold]
     fn long_varint(&mut self) -> Result<u64, Fault> {
         let mut value = 0_u64;
         for (index, &byte) in self.rest.iter().take(10).enumerate() {
@@ -192,11 +209,22 @@ pub(super) fn offset(whole: &[u8], part: &[u8]) -> usize {
 /// the full check runs only where one is set.
 #[inline]
 pub fn is_text(bytes: &[u8]) -> bool {
+    is_ascii(bytes) || std::str::from_utf8(bytes).is_ok()
+}
+
+#[inline(always)]
+fn is_ascii(bytes: &[u8]) -> bool {
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    let (words, tail) = bytes.as_chunks::<8>();
-    let seen = words.iter().fold(0, |seen, word| seen | u64::from_le_bytes(*word));
-    let seen_in_tail = tail.iter().fold(0, |seen, byte| seen | byte);
-    (seen & HIGH == 0 && seen_in_tail < 0x80) || std::str::from_utf8(bytes).is_ok()
+    // The last word overlaps the one before it, which spares a loop over single bytes.
+    if let Some(last) = bytes.last_chunk::<8>() {
+        let (words, _) = bytes.as_chunks::<8>();
+        let seen = words.iter().fold(u64::from_le_bytes(*last), |seen, word| seen | u64::from_le_bytes(*word));
+        return seen & HIGH == 0;
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        return (u32::from_le_bytes(*first) | u32::from_le_bytes(*last)) & HIGH as u32 == 0;
+    }
+    bytes.iter().fold(0, |seen, byte| seen | byte) < 0x80
 }
 
 /// Where a part lies inside a record of at most 4 GiB. Empty (and harmless) by default.

@@ -34,47 +34,73 @@ fn parse<'de, S: DeserializeSeed<'de>>(json: &'de [u8], seed: S) -> Result<S::Va
     Ok(read)
 }
 
-/// Protobuf whose lengths are still to be put between its bytes: they are known only when a message ends.
+/// Protobuf in the making. A message's length is known only when it ends: one byte is kept for it, and lengths that need
+/// more are put in at last, in one copy. So what a document costs in memory follows its size, not its count of objects.
 #[derive(Default)]
 struct Protobuf {
     bytes: Vec<u8>,
-    /// Where a length belongs, and the length, by ascending position.
+    /// Where a byte stands for a longer length (or a message not ended yet), and the length, by ascending position.
     lengths: Vec<(usize, usize)>,
-    /// Bytes that the lengths known so far will take.
-    lengths_size: usize,
+    /// Bytes to be put in for the lengths known so far.
+    missing: usize,
 }
 
 /// A message begun and not ended.
 struct Begun {
+    /// Where its key stands.
+    start: usize,
+    /// Its place in the list of lengths.
     index: usize,
-    lengths_size: usize,
+    /// Where the byte for its length stands.
+    position: usize,
+    /// What was missing before it.
+    missing: usize,
 }
 
 impl Protobuf {
     fn begin(&mut self, number: u32) -> Begun {
+        let start = self.bytes.len();
         put_varint(&mut self.bytes, u64::from(number) * 8 + 2);
-        self.lengths.push((self.bytes.len(), 0));
-        Begun { index: self.lengths.len() - 1, lengths_size: self.lengths_size }
+        let begun = Begun { start, index: self.lengths.len(), position: self.bytes.len(), missing: self.missing };
+        self.lengths.push((begun.position, 0));
+        self.bytes.push(0);
+        begun
     }
 
     fn end(&mut self, begun: Begun) {
-        if let Some((position, length)) = self.lengths.get_mut(begun.index) {
-            *length = self.bytes.len() - *position + self.lengths_size - begun.lengths_size;
-            self.lengths_size += varint_len(*length as u64);
+        let length = self.bytes.len() - begun.position - 1 + self.missing - begun.missing;
+        if length < 0x80 {
+            // Whatever lies inside was shorter still, so nothing after it waits in the list.
+            self.lengths.truncate(begun.index);
+            if let Some(byte) = self.bytes.get_mut(begun.position) {
+                *byte = length as u8;
+            }
+        } else if let Some(entry) = self.lengths.get_mut(begun.index) {
+            entry.1 = length;
+            self.missing += varint_len(length as u64) - 1;
         }
     }
 
+    /// Forgets a field that was begun and turned out to be empty.
+    fn undo(&mut self, begun: Begun) {
+        self.bytes.truncate(begun.start);
+        self.lengths.truncate(begun.index);
+    }
+
     fn finish(self) -> Result<Bytes, JsonFault> {
-        let size = self.bytes.len() + self.lengths_size;
+        let size = self.bytes.len() + self.missing;
         if size > u32::MAX as usize {
             return Err(JsonFault::TooLong);
+        }
+        if self.lengths.is_empty() {
+            return Ok(self.bytes.into());
         }
         let mut out = Vec::with_capacity(size);
         let mut copied = 0;
         for (position, length) in self.lengths {
             out.extend_from_slice(self.bytes.get(copied..position).unwrap_or_default());
             put_varint(&mut out, length as u64);
-            copied = position;
+            copied = position + 1;
         }
         out.extend_from_slice(self.bytes.get(copied..).unwrap_or_default());
         Ok(out.into())
@@ -216,7 +242,6 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
             while list.next_element_seed(self.item())?.is_some() {}
             return Ok(true);
         }
-        let before = (self.out.bytes.len(), self.out.lengths.len());
         let begun = self.out.begin(self.number);
         let mut any = false;
         while list.next_element_seed(self.item())?.is_some() {
@@ -225,8 +250,7 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
         if any {
             self.out.end(begun);
         } else {
-            self.out.bytes.truncate(before.0);
-            self.out.lengths.truncate(before.1);
+            self.out.undo(begun);
         }
         Ok(true)
     }

@@ -62,6 +62,21 @@ impl<'a> Fields<'a> {
     pub(super) fn new(message: &'a [u8]) -> Self {
         Self(Cursor::new(message))
     }
+
+    /// The body of the next length-delimited field `number`.
+    #[inline(always)]
+    fn find_bytes(&mut self, wanted: u32) -> Option<&'a [u8]> {
+        loop {
+            if let Some(bytes) = self.0.short_bytes(wanted) {
+                return Some(bytes);
+            }
+            if let (number, Value::Bytes(bytes)) = self.next()?
+                && number == wanted
+            {
+                return Some(bytes);
+            }
+        }
+    }
 }
 
 impl<'a> Iterator for Fields<'a> {
@@ -99,14 +114,7 @@ impl<'a, T: Read<'a>> Iterator for Repeated<'a, T> {
 
     #[inline]
     fn next(&mut self) -> Option<T> {
-        for (number, value) in self.fields.by_ref() {
-            if number == self.number
-                && let Value::Bytes(message) = value
-            {
-                return Some(T::read(message));
-            }
-        }
-        None
+        self.fields.find_bytes(self.number).map(T::read)
     }
 }
 
@@ -191,14 +199,7 @@ impl<'a> Iterator for Keys<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
-        for (number, value) in self.fields.by_ref() {
-            if number == self.number
-                && let Value::Bytes(message) = value
-            {
-                return Some(key(message));
-            }
-        }
-        None
+        self.fields.find_bytes(self.number).map(key)
     }
 }
 
