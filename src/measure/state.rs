@@ -20,7 +20,7 @@ use crate::otlp::Signal;
 use crate::series::{Family, Identity, Kind, Label, Point, Value, stable_hash};
 use crate::units::UnixNanos;
 
-/// How often expired series are looked for, in fold time.
+/// How often expired series are looked for, in fold time; more often where they expire sooner.
 const SWEEP: Duration = Duration::from_secs(60);
 const SCOPE: &str = "qiyas/self";
 
@@ -104,7 +104,7 @@ impl State {
         self.second = second;
         let counted = self.ai.advance(self.now);
         self.observe_kind("ai_calls", counted);
-        if self.mode == Mode::Live && self.now.since(self.swept) >= SWEEP {
+        if self.mode == Mode::Live && self.now.since(self.swept) >= SWEEP.min(self.expiry) {
             self.swept = self.now;
             self.identities.expire(self.now, self.expiry);
             self.spans.table_mut().expire(self.now, self.expiry);
