@@ -195,7 +195,7 @@ impl Sidecar {
                 async move { expose::api::answer(&request, &sources.health(), &sources.asker).await }
             });
         }
-        let own_sources = own_sources(&config, resource, &journal, &observe);
+        let own_sources = own_sources(&config, resource, &journal, &observe, &own);
         Ok(Self {
             addresses,
             journal,
@@ -346,6 +346,7 @@ fn own_sources(
     resource: &config::Resource,
     journal: &Journal<Observations>,
     observe: &Observe<Observations>,
+    own: &Arc<OwnMetrics>,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let ticking = journal.clone();
@@ -361,7 +362,7 @@ fn own_sources(
     if host.enabled {
         let in_kubernetes = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
         let settings = HostSettings::from_config(host, otlp_resource(resource), in_kubernetes);
-        tasks.spawn(scrape_host(settings, host.interval.0, journal.clone(), Arc::clone(observe)));
+        tasks.spawn(scrape_host(settings, host.interval.0, journal.clone(), Arc::clone(observe), Arc::clone(own)));
     }
     tasks
 }
@@ -371,13 +372,26 @@ async fn scrape_host(
     interval: Duration,
     journal: Journal<Observations>,
     observe: Observe<Observations>,
+    own: Arc<OwnMetrics>,
 ) {
     let mut scraper = Scraper::new(&settings);
     let mut failing = std::collections::BTreeSet::new();
-    let mut ticks = tokio::time::interval(interval.max(Duration::from_secs(1)));
+    let interval = interval.max(Duration::from_secs(1));
+    let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Rates need two readings; the second comes a second after the first, so that nobody waits an interval for them.
+    let mut first_two = 2_u8;
     loop {
-        ticks.tick().await;
+        match first_two.checked_sub(1) {
+            Some(left) => {
+                first_two = left;
+                tokio::time::sleep(if left == 0 { Duration::from_secs(1) } else { Duration::ZERO }).await;
+                ticks.reset();
+            }
+            None => {
+                ticks.tick().await;
+            }
+        }
         let now = UnixNanos::now();
         // Reading /proc can block for milliseconds; the scraper goes along and comes back.
         let scraping = tokio::task::spawn_blocking(move || {
@@ -387,9 +401,13 @@ async fn scrape_host(
         let Ok((back, scraped)) = scraping.await else { return };
         scraper = back;
         for failure in &scraped.failures {
+            own.receiver_refused.add(&["metrics", "host", failure.scraper.name()], 1);
             if failing.insert(failure.scraper.name()) {
                 tracing::warn!(scraper = failure.scraper.name(), "the host cannot be scraped: {}", failure.error);
             }
+        }
+        if scraped.metrics.resource_metrics.is_empty() {
+            continue;
         }
         let bytes = Bytes::from(scraped.metrics.encode_to_vec());
         let Ok(observed) = observe(Signal::Metrics, &bytes) else { continue };

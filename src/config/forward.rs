@@ -169,7 +169,7 @@ pub enum WhenBehind {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retry {
-    /// After so long a batch is given up and counted.
+    /// After so long a batch is given up and counted; `0s`: never.
     pub max_elapsed: Dur,
 }
 

@@ -61,10 +61,9 @@ pub struct Encoded {
 pub fn encode(families: &[Family], encoding: Encoding<'_>) -> Encoded {
     let mut writer = Writer { encoding, encoded: Encoded::default(), open: Open::default() };
     for (resource, scopes) in gather(families) {
-        let attributes = resource.identity.map_or_else(
-            || encoding.own_resource.iter().map(attribute).collect(),
-            |identity| resource_attributes(identity),
-        );
+        let attributes = resource
+            .identity
+            .map_or_else(|| encoding.own_resource.iter().map(attribute).collect(), resource_attributes);
         for (scope, metrics) in scopes {
             for (family, points) in metrics {
                 writer.family(&attributes, scope, family, &points);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::journal::{Record, Sequence};
-use crate::otlp::Signal;
+use crate::otlp::{self, Signal};
 
 /// The largest request that is made of several items, before compression. Collectors refuse gRPC messages over 4 MiB by
 /// default.
@@ -136,15 +136,21 @@ fn prepare_here<R>(records: &[Arc<Record<R>>], enrich: Option<&Enrich<R>>) -> Ve
 
 /// `request` in parts that are short enough, or as long as one item.
 pub fn cut(signal: Signal, request: Bytes, items: u64) -> Vec<Part> {
-    if request.len() <= REQUEST_BYTES {
-        return vec![Part { bytes: request, items, completes: None }];
+    if request.len() > REQUEST_BYTES
+        && let Ok(pieces) = otlp::split::split(signal, &request, REQUEST_BYTES)
+    {
+        return pieces.into_iter().map(|piece| counted(signal, piece)).collect();
     }
-    let _ = signal;
     vec![Part { bytes: request, items, completes: None }]
 }
 
 /// Like [`cut`], of a request whose items are not known yet.
 pub fn cut_counted(signal: Signal, request: Bytes) -> Vec<Part> {
-    let items = 0;
-    cut(signal, request, items)
+    let whole = counted(signal, request);
+    cut(signal, whole.bytes, whole.items)
+}
+
+fn counted(signal: Signal, request: Bytes) -> Part {
+    let items = otlp::split::count(signal, &request);
+    Part { bytes: request, items: items.into(), completes: None }
 }

@@ -4,11 +4,11 @@
 //! added up with its children's. A key that the span carries already is left as it is.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::genai::price::{Priceable, Prices};
+use super::genai::price::{PriceMemo, Priceable, Prices};
 use super::{Call, Observer, Role, Span};
 use crate::otlp::Signal;
 use crate::otlp::splice::{Attribute, Edits, ItemEdit, Value, splice};
@@ -17,12 +17,12 @@ use crate::units::UnixNanos;
 /// Enriches requests by one configuration.
 pub struct Enricher {
     observer: Arc<Observer>,
-    prices: Arc<Prices>,
+    prices: Mutex<PriceMemo>,
 }
 
 impl Enricher {
     pub fn new(observer: Arc<Observer>, prices: Arc<Prices>) -> Self {
-        Self { observer, prices }
+        Self { observer, prices: Mutex::new(PriceMemo::new(prices)) }
     }
 
     /// The request with what is known added to its AI spans; the same bytes where there is nothing to add.
@@ -72,7 +72,7 @@ impl Enricher {
         let (provider, request_model, response_model): (Cow<'a, str>, Cow<'a, str>, Cow<'a, str>) =
             (text(&call.provider), text(&call.request_model), text(&call.response_model));
         let end = if span.end_ns == 0 { received } else { UnixNanos(span.end_ns) };
-        let cost = self.prices.cost(&Priceable {
+        let cost = self.prices.lock().unwrap_or_else(PoisonError::into_inner).cost(&Priceable {
             provider: &provider,
             request_model: &request_model,
             response_model: &response_model,

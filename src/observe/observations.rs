@@ -18,6 +18,8 @@ pub struct Observations {
     pub calls: Vec<Call>,
     /// `Metric` messages, each with the index of its resource.
     pub metrics: Vec<(u32, Range32)>,
+    /// Their data points.
+    pub points: u32,
     pub logs: u32,
     /// The latest time of a log record.
     pub latest_log: UnixNanos,
@@ -29,9 +31,9 @@ pub struct Observations {
 }
 
 impl Observations {
-    /// Spans, data points or log records; data points are counted by the fold.
+    /// Spans, data points or log records.
     pub fn items(&self) -> usize {
-        self.spans.len() + self.metrics.len() + self.logs as usize
+        self.spans.len() + self.points as usize + self.logs as usize
     }
 
     /// The earliest event time, and the latest of those not after `latest_plausible`.

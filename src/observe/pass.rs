@@ -6,6 +6,7 @@ use super::names::Field;
 use super::observations::{Observations, Resource, Scalar, Span};
 use super::sampling::AdjustedCount;
 use crate::otlp::Range32;
+use crate::otlp::view::{self, Read as _};
 use crate::otlp::visit::{self, AnyValue, Visitor};
 use crate::units::UnixNanos;
 
@@ -167,6 +168,8 @@ impl<'a> Visitor<'a> for Pass<'_, 'a> {
     }
 
     fn metric(&mut self, metric: &'a [u8]) {
+        let points = view::Metric::read(metric).point_count();
+        self.out.points = self.out.points.saturating_add(u32::try_from(points).unwrap_or(u32::MAX));
         self.out.metrics.push((self.out.resources.len() as u32, Range32::of(self.record, metric)));
     }
 }

@@ -5,13 +5,16 @@
 //! - [`wire`]: the protobuf cursor;
 //! - [`visit`]: the validity pass, which shows the items it checks to a visitor;
 //! - [`view`]: every field of a checked message, read lazily;
-//! - [`splice`](mod@splice): attributes added to, and cut out of, a checked request.
+//! - [`splice`](mod@splice): attributes added to, and cut out of, a checked request;
+//! - [`split`](mod@split): requests split by item and put together;
+//! - [`json`]: OTLP/JSON at the edge.
 
 #[cfg(test)]
 mod arbitrary;
 pub mod json;
 mod schema;
 pub mod splice;
+pub mod split;
 pub mod view;
 pub mod visit;
 pub mod wire;

@@ -128,6 +128,15 @@ impl<'a> Cursor<'a> {
         Err(if self.rest.len() >= 10 { Fault::Varint } else { Fault::Truncated })
     }
 
+    /// The next number of a packed run of `wire_type`.
+    pub(super) fn packed(&mut self, wire_type: u8) -> Result<Value<'a>, Fault> {
+        match wire_type {
+            0 => self.varint().map(Value::Varint),
+            1 => self.fixed().map(|bytes| Value::Fixed64(u64::from_le_bytes(bytes))),
+            _ => self.fixed().map(|bytes| Value::Fixed32(u32::from_le_bytes(bytes))),
+        }
+    }
+
     #[inline]
     fn bytes(&mut self) -> Result<&'a [u8], Fault> {
         let length = usize::try_from(self.varint()?).map_err(|_| Fault::Truncated)?;

@@ -49,7 +49,7 @@ impl Cors {
             header::VARY,
             HeaderValue::from_static("Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),
         );
-        if self.put_origin(request.headers(), headers) {
+        if self.put_origin(request.headers().get(header::ORIGIN), headers) {
             let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
             headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.unwrap_or(DEFAULT_HEADERS));
@@ -64,18 +64,18 @@ impl Cors {
     }
 
     /// Adds the headers of an actual answer.
-    pub fn decorate(&self, request: &HeaderMap, response: &mut HeaderMap) {
+    pub fn decorate(&self, origin: Option<&HeaderValue>, response: &mut HeaderMap) {
         if !self.is_on() {
             return;
         }
         response.insert(header::VARY, HeaderValue::from_static("Origin"));
-        if self.put_origin(request, response) {
+        if self.put_origin(origin, response) {
             response.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After"));
         }
     }
 
-    fn put_origin(&self, request: &HeaderMap, response: &mut HeaderMap) -> bool {
-        let Some(origin) = request.get(header::ORIGIN) else { return false };
+    fn put_origin(&self, origin: Option<&HeaderValue>, response: &mut HeaderMap) -> bool {
+        let Some(origin) = origin else { return false };
         if !origin.to_str().is_ok_and(|origin| self.allows(origin)) {
             return false;
         }

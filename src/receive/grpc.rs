@@ -113,6 +113,8 @@ impl<R: Send + 'static> Grpc<R> {
         let declared = Encoding::from_header(encoding).map_err(Refusal::UnsupportedEncoding)?;
         let client_time = head.headers.get(GRPC_TIMEOUT).map(parse_timeout).transpose()?;
 
+        // While the body arrives the head, which no charge covers, is not kept.
+        drop(head);
         let mut charge = self.intake.admission().open();
         let limit_bytes = self.intake.limits().max_request_bytes;
         let framed_limit_bytes = limit_bytes.saturating_add(PREFIX_BYTES);

@@ -79,23 +79,27 @@ impl<R: Send + 'static> Http<R> {
             return answer;
         }
         let (head, mut body) = request.into_parts();
-        let mut response = match self.answer(&head, &mut body).await {
+        let signal = signal_of(head.uri.path());
+        let format = Format::of(&head.headers);
+        let origin = head.headers.get(header::ORIGIN).cloned();
+        let version = head.version;
+        let mut response = match self.answer(head, &mut body).await {
             Ok((format, message)) => with_type(Response::new(Reply::data(message)), format),
             Err(refusal) => {
-                self.intake.refused(Transport::Http, signal_of(head.uri.path()), &refusal);
-                let mut response = refused(&refusal, &head.headers, self.cors.is_on());
-                if head.version < Version::HTTP_2 && !body.is_end_stream() {
+                self.intake.refused(Transport::Http, signal, &refusal);
+                let mut response = refused(&refusal, format.unwrap_or(Format::Json), self.cors.is_on());
+                if version < Version::HTTP_2 && !body.is_end_stream() {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                     tokio::spawn(body::discard(body));
                 }
                 response
             }
         };
-        self.cors.decorate(&head.headers, response.headers_mut());
+        self.cors.decorate(origin.as_ref(), response.headers_mut());
         response
     }
 
-    async fn answer<B>(&self, head: &request::Parts, body: &mut B) -> Result<(Format, Vec<u8>), Refusal>
+    async fn answer<B>(&self, head: request::Parts, body: &mut B) -> Result<(Format, Vec<u8>), Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
@@ -118,6 +122,8 @@ impl<R: Send + 'static> Http<R> {
         if body.size_hint().lower() > limit_bytes as u64 {
             return Err(Refusal::TooLarge { limit_bytes });
         }
+        // While the body arrives the head, which no charge covers, is not kept.
+        drop(head);
         let mut charge = self.intake.admission().open();
         let arriving = body::collect(body, limit_bytes, &mut charge, |_| Ok(()));
         let body = self.intake.within_time(None, arriving).await?;
@@ -135,9 +141,8 @@ fn with_type(mut response: Response<Reply>, format: Format) -> Response<Reply> {
     response
 }
 
-fn refused(refusal: &Refusal, request: &HeaderMap, cors_is_on: bool) -> Response<Reply> {
+fn refused(refusal: &Refusal, format: Format, cors_is_on: bool) -> Response<Reply> {
     let answer = refusal.answer();
-    let format = Format::of(request).unwrap_or(Format::Json);
     let status = match format {
         Format::Protobuf => refusal.status().to_protobuf(),
         Format::Json => refusal.status().to_json(),

@@ -3,7 +3,8 @@
 //! Invariants:
 //! - a request is accepted whole or refused whole, and acknowledged only after it is journaled;
 //! - nothing is journaled that the check-and-observe function did not accept;
-//! - every request ends in exactly one count: its items accepted, or the request refused under a reason.
+//! - every request that is answered is counted once: its items accepted, or the request refused under a reason. One that
+//!   its client gives up on the way is neither.
 //!
 //! A small body is inflated, checked, observed and appended where it arrived. A large one goes to a blocking thread, so
 //! that no connection waits behind it; only as many at once as there are cores.

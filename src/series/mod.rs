@@ -23,3 +23,8 @@ pub fn stable_hash(parts: &[&[u8]]) -> u64 {
     }
     twox_hash::XxHash3_64::oneshot(key.as_bytes())
 }
+
+/// A hash of one text that never changes between processes or versions (XXH3).
+pub fn text_hash(text: &[u8]) -> u64 {
+    twox_hash::XxHash3_64::oneshot(text)
+}

@@ -67,6 +67,11 @@ impl<V> Table<V> {
         }
     }
 
+    pub fn contains(&self, key: &[u8]) -> bool {
+        let hash = self.hasher.hash_one(key);
+        self.index.find(hash, |slot| is_at(&self.slots, *slot, key)).is_some()
+    }
+
     #[inline]
     fn touch(&mut self, slot: u32, now: UnixNanos, new: impl FnOnce() -> V) -> &mut Series<V> {
         // An indexed slot is always filled; were it not, the observation would land in the overflow.

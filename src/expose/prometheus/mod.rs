@@ -19,3 +19,8 @@ pub mod server;
 pub mod text;
 
 pub use server::Endpoint;
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod strict;

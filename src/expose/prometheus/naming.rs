@@ -65,13 +65,18 @@ impl Namer {
         };
         let full = escaping::metric(translated, self.escaping);
         let family = match kind {
-            Kind::Counter => full.strip_suffix("_total").filter(|family| !family.is_empty()).unwrap_or(&full),
+            Kind::Counter => full.strip_suffix("_total").unwrap_or(&full),
             Kind::UpDownCounter | Kind::Gauge | Kind::Histogram => &full,
         };
+        if family.is_empty() {
+            return None;
+        }
         let family_len = family.len();
         let word = unit.word(self.underscores());
         let ends_with_unit = family.strip_suffix(word.as_str()).is_some_and(|rest| rest.ends_with('_'));
-        let unit = (self.adds_suffixes() && !word.is_empty() && ends_with_unit).then_some(word);
+        // A unit has no quotes and no escapes in a UNIT line, so an odd one stays in the name alone.
+        let plain = !word.is_empty() && word.chars().all(|character| is_word(character) || character == '_');
+        let unit = (self.adds_suffixes() && plain && ends_with_unit).then_some(word);
         Some(MetricName { full, family_len, unit })
     }
 
@@ -389,6 +394,10 @@ mod tests {
         // A unit that is not at the end may not stand in a UNIT line.
         let inside = namer.metric("bytes.sent", "By", Kind::Counter).unwrap();
         assert_eq!((inside.family(), inside.unit.as_deref()), ("bytes_sent", None));
+        let utf8 = Namer { strategy: NoUTF8EscapingWithSuffixes, escaping: Escaping::AllowUtf8 };
+        let odd = utf8.metric("a", "x\"\ny", Kind::Gauge).unwrap();
+        assert_eq!((odd.family(), odd.unit.as_deref()), ("a_x\"\ny", None));
+        assert_eq!(utf8.metric("_total", "", Kind::Counter), None, "no family name is left");
         let plain = Namer { strategy: NoTranslation, ..namer }.metric("calls", "", Kind::Counter).unwrap();
         assert_eq!((plain.full.as_str(), plain.family()), ("calls", "calls"));
     }

@@ -39,7 +39,7 @@ pub fn push_f64(out: &mut Vec<u8>, value: f64) {
         out.extend_from_slice(if value > 0.0 { b"+Inf" } else { b"-Inf" });
     } else if whole {
         push_i64(out, value as i64);
-    } else if (1e-5..1e21).contains(&magnitude) {
+    } else if value == 0.0 || (1e-5..1e21).contains(&magnitude) {
         _ = write!(out, "{value}");
     } else {
         _ = write!(out, "{value:e}");
@@ -135,6 +135,7 @@ mod tests {
     fn values() {
         let cases = [
             (0.0, "0"),
+            (-0.0, "-0"),
             (3.0, "3"),
             (-3.0, "-3"),
             (0.010989, "0.010989"),

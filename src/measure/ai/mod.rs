@@ -10,6 +10,7 @@ pub mod windows;
 
 pub use answer::ModelAnswer;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -22,9 +23,9 @@ use super::spans::StoredExemplar;
 use super::time::SpanTime;
 use crate::config;
 use crate::observe::genai::model::name_and_version;
-use crate::observe::genai::price::{Cost, CostSource, Priceable, Prices};
-use crate::observe::{Call, Role, Span, Tokens};
-use crate::series::{Bounds, Distribution, Key, Merge, Table, stable_hash};
+use crate::observe::genai::price::{Cost, CostSource, PriceMemo, Priceable, Prices};
+use crate::observe::{Call, Role, Span, Text, Tokens};
+use crate::series::{Bounds, Distribution, Key, Merge, Table, text_hash};
 use crate::units::{PicoUsd, UnixNanos, nanos};
 
 /// Error types kept for one model; the rest are counted as `other`.
@@ -96,14 +97,14 @@ impl Merge for ModelSeries {
 
 /// A call with its texts, to be counted now or when its hold ends.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Counting {
+struct Counting<'a> {
     identity: IdentityId,
-    provider: Box<str>,
-    request_model: Box<str>,
-    response_model: Box<str>,
-    operation: Box<str>,
+    provider: Cow<'a, str>,
+    request_model: Cow<'a, str>,
+    response_model: Cow<'a, str>,
+    operation: Cow<'a, str>,
     /// Empty: it did not fail.
-    error_type: Box<str>,
+    error_type: Cow<'a, str>,
     tokens: [Option<u64>; 5],
     reported: Option<PicoUsd>,
     duration_ns: u64,
@@ -112,6 +113,21 @@ struct Counting {
     end: UnixNanos,
     times: u64,
     exemplar: Option<StoredExemplar>,
+}
+
+impl Counting<'_> {
+    /// A copy that outlives the record.
+    fn into_owned(self) -> Counting<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Counting {
+            provider: owned(self.provider),
+            request_model: owned(self.request_model),
+            response_model: owned(self.response_model),
+            operation: owned(self.operation),
+            error_type: owned(self.error_type),
+            ..self
+        }
+    }
 }
 
 /// What became of a call.
@@ -126,12 +142,12 @@ pub enum Outcome {
 
 /// The measure.
 pub struct Ai {
-    prices: Arc<Prices>,
+    prices: PriceMemo,
     client: Table<ClientSeries>,
     models: Table<ModelSeries>,
     known_models: BTreeSet<(Box<str>, Box<str>)>,
     max_models: usize,
-    once: Once<Counting>,
+    once: Once<Counting<'static>>,
     exponential: bool,
     exemplars: bool,
     bounds: ClientBounds,
@@ -174,7 +190,7 @@ impl Ai {
             false => Lengths::new(windows.iter().map(|window| nanos((*window).into()))),
         };
         Self {
-            prices,
+            prices: PriceMemo::new(prices),
             client: Table::new(budget / 2, seed),
             models: Table::new(budget - budget / 2, seed),
             known_models: BTreeSet::new(),
@@ -206,7 +222,7 @@ impl Ai {
             }
             Role::Carrier if call.tokens.any() => {
                 let counting = counting(record, call, span, time, identity, times);
-                self.once.hold(fingerprint, counting, now);
+                self.once.hold(fingerprint, counting.into_owned(), now);
                 Outcome::Held
             }
             Role::Carrier => {
@@ -228,7 +244,7 @@ impl Ai {
         self.count_all(&ended, now)
     }
 
-    fn count_all(&mut self, ended: &[Counting], now: UnixNanos) -> u64 {
+    fn count_all(&mut self, ended: &[Counting<'_>], now: UnixNanos) -> u64 {
         for counting in ended {
             self.count(counting, now);
         }
@@ -253,7 +269,7 @@ impl Ai {
         self.once.held_evicted
     }
 
-    fn count(&mut self, call: &Counting, now: UnixNanos) {
+    fn count(&mut self, call: &Counting<'_>, now: UnixNanos) {
         let tokens = tokens(call);
         let cost = self.prices.cost(&Priceable {
             provider: &call.provider,
@@ -267,7 +283,7 @@ impl Ai {
         self.count_model(call, tokens, cost, now);
     }
 
-    fn count_client(&mut self, call: &Counting, tokens: Tokens, now: UnixNanos) {
+    fn count_client(&mut self, call: &Counting<'_>, tokens: Tokens, now: UnixNanos) {
         self.key.clear().push(&call.identity.to_bytes());
         for text in [&call.operation, &call.provider, &call.request_model, &call.response_model, &call.error_type] {
             self.key.push(text.as_bytes());
@@ -299,32 +315,39 @@ impl Ai {
         }
     }
 
-    fn count_model(&mut self, call: &Counting, tokens: Tokens, cost: Option<Cost>, now: UnixNanos) {
+    fn count_model(&mut self, call: &Counting<'_>, tokens: Tokens, cost: Option<Cost>, now: UnixNanos) {
         let (name, version) = name_and_version(&call.request_model, &call.response_model);
-        let model = (Box::from(name), Box::from(version));
-        let is_known = self.known_models.contains(&model)
-            || (self.known_models.len() < self.max_models && self.known_models.insert(model));
-        let labels = match is_known {
-            true => [&*call.provider, &*call.request_model, name, version],
-            false => [OTHER; 4],
-        };
-        self.key.clear().push(&call.identity.to_bytes());
-        for label in labels {
-            self.key.push(label.as_bytes());
+        let mut labels = [&*call.provider, &*call.request_model, name, version];
+        self.pack_model(call.identity, labels);
+        if !self.models.contains(self.key.as_bytes()) {
+            let model = (Box::from(name), Box::from(version));
+            let is_known = self.known_models.contains(&model)
+                || (self.known_models.len() < self.max_models && self.known_models.insert(model));
+            if !is_known {
+                labels = [OTHER; 4];
+                self.pack_model(call.identity, labels);
+            }
         }
         let series = self.models.entry(self.key.as_bytes(), now, ModelSeries::default);
         series.value.count(call, tokens, cost, &self.lengths, now);
     }
+
+    fn pack_model(&mut self, identity: IdentityId, labels: [&str; 4]) {
+        self.key.clear().push(&identity.to_bytes());
+        for label in labels {
+            self.key.push(label.as_bytes());
+        }
+    }
 }
 
 impl ModelSeries {
-    fn count(&mut self, call: &Counting, tokens: Tokens, cost: Option<Cost>, lengths: &Lengths, now: UnixNanos) {
+    fn count(&mut self, call: &Counting<'_>, tokens: Tokens, cost: Option<Cost>, lengths: &Lengths, now: UnixNanos) {
         let times = call.times;
         self.requests += times;
         if !call.error_type.is_empty() {
-            let is_kept = self.errors.contains_key(&call.error_type) || self.errors.len() < MAX_ERROR_TYPES;
-            let error = if is_kept { call.error_type.clone() } else { OTHER.into() };
-            *self.errors.entry(error).or_default() += times;
+            let is_kept = self.errors.contains_key(&*call.error_type) || self.errors.len() < MAX_ERROR_TYPES;
+            let error = if is_kept { &*call.error_type } else { OTHER };
+            *self.errors.entry(error.into()).or_default() += times;
         }
         for (sum, count) in self.tokens.iter_mut().zip(call.tokens) {
             *sum += count.unwrap_or_default() * times;
@@ -362,18 +385,23 @@ pub struct Seen<'a> {
     pub service: u64,
 }
 
-fn tokens(call: &Counting) -> Tokens {
+fn tokens(call: &Counting<'_>) -> Tokens {
     let [input, output, cache_read, cache_write, reasoning] = call.tokens;
     Tokens { input, output, cache_read, cache_write, reasoning }
 }
 
 fn fingerprint(record: &[u8], call: &Call, span: &Span, service: u64) -> Fingerprint {
-    let hash = |bytes: &[u8]| if bytes.is_empty() { 0 } else { stable_hash(&[bytes]).max(1) };
+    // Trace and span ids are random already; other texts are hashed.
+    let id = |bytes: &[u8]| match bytes {
+        [] => 0,
+        bytes => bytes.last_chunk::<8>().map_or_else(|| text_hash(bytes), |last| u64::from_le_bytes(*last)).max(1),
+    };
+    let hash = |bytes: &[u8]| if bytes.is_empty() { 0 } else { text_hash(bytes).max(1) };
     Fingerprint {
         service,
-        trace: hash(span.trace_id.get(record)),
-        span: hash(span.span_id.get(record)),
-        parent: hash(call.parent_span_id.get(record)),
+        trace: id(span.trace_id.get(record)),
+        span: id(span.span_id.get(record)),
+        parent: id(call.parent_span_id.get(record)),
         scope: hash(call.scope.get(record)),
         response: hash(call.response_id.get(record)),
         start_ns: span.start_ns,
@@ -383,8 +411,15 @@ fn fingerprint(record: &[u8], call: &Call, span: &Span, service: u64) -> Fingerp
     }
 }
 
-fn counting(record: &[u8], call: &Call, span: &Span, time: SpanTime, identity: IdentityId, times: u64) -> Counting {
-    let text = |text: &crate::observe::Text| Box::<str>::from(String::from_utf8_lossy(text.get(record)));
+fn counting<'a>(
+    record: &'a [u8],
+    call: &'a Call,
+    span: &Span,
+    time: SpanTime,
+    identity: IdentityId,
+    times: u64,
+) -> Counting<'a> {
+    let text = |text: &'a Text| String::from_utf8_lossy(text.get(record));
     let Tokens { input, output, cache_read, cache_write, reasoning } = call.tokens;
     Counting {
         identity,

@@ -10,12 +10,14 @@
 //! the same response id; or comes from another scope, one's time inside the other's, with equal usage (or both failed).
 //! One to one: a counted call absorbs one repeat from each scope.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 
 use serde::{Deserialize, Serialize};
 
-use crate::series::stable_hash;
 use crate::units::UnixNanos;
+
+type HashMap<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
 
 /// Counted leaves remembered at most.
 const MAX_RECENT: usize = 16_384;
@@ -23,6 +25,8 @@ const MAX_RECENT: usize = 16_384;
 const MAX_HELD: usize = 4_096;
 /// Candidates of one key that are looked at, the newest first.
 const MAX_CANDIDATES: usize = 64;
+/// Services whose scopes are told apart; others count as having several.
+const MAX_SERVICES: usize = 4_096;
 /// Ancestors that are followed.
 const MAX_ANCESTORS: usize = 16;
 
@@ -52,34 +56,52 @@ impl Fingerprint {
         self.failed == other.failed && (self.usage == other.usage || self.failed)
     }
 
-    fn keys(&self) -> [u64; 3] {
-        let response =
-            if self.response == 0 { 0 } else { stable_hash(&[b"r", &word(self.service), &word(self.response)]) };
-        let usage = stable_hash(&[
-            b"u",
-            &word(self.service),
-            &word(self.usage.0.unwrap_or(u64::MAX)),
-            &word(self.usage.1.unwrap_or(u64::MAX)),
-            &[u8::from(self.failed)],
-        ]);
-        [self.trace_key(), response, usage]
+    fn is_same_span(&self, other: &Self) -> bool {
+        self.trace == other.trace && self.span == other.span
+    }
+
+    /// Where the call is found: by its trace; and, for services with several scopes, by its response and its usage.
+    fn keys(&self, among_scopes: bool) -> [u64; KEYS] {
+        let key = |kind: u64, word: u64| {
+            (self.service ^ kind).wrapping_mul(ODD) ^ word.wrapping_add(kind).wrapping_mul(ODD).rotate_left(32)
+        };
+        let (input, output) = self.usage;
+        let usage = match self.failed {
+            true => 0,
+            false => input.unwrap_or(u64::MAX).wrapping_mul(ODD) ^ output.unwrap_or(u64::MAX),
+        };
+        let response = if self.response == 0 { 0 } else { key(1, self.response).max(1) };
+        match among_scopes {
+            true => [self.trace_key(), response, key(2, usage).max(1)],
+            false => [self.trace_key(), 0, 0],
+        }
     }
 
     fn trace_key(&self) -> u64 {
-        stable_hash(&[b"t", &word(self.trace)])
+        self.trace.wrapping_mul(ODD).max(1)
     }
 }
 
-fn word(word: u64) -> [u8; 8] {
-    word.to_le_bytes()
-}
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Ways in which a counted call is found.
+const KEYS: usize = 3;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Counted {
     at: UnixNanos,
     call: Fingerprint,
+    /// Its keys (zero: none), and for each the call that had the key before.
+    keys: [u64; KEYS],
+    before: [Option<u64>; KEYS],
     /// Scopes from which a repeat was absorbed.
     absorbed: Vec<u64>,
+}
+
+/// Whether one service's calls come from one scope or from several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Scopes {
+    One(u64),
+    Several,
 }
 
 /// A span between calls: tells who is whose ancestor.
@@ -106,7 +128,10 @@ pub struct Once<C> {
     counted: VecDeque<Counted>,
     /// How many counted calls have left: the index of the front one.
     first: u64,
-    by_key: HashMap<u64, Vec<u64>>,
+    /// The newest counted call with a key; [`Counted::before`] leads to the older ones.
+    newest: HashMap<u64, u64>,
+    /// Only a service with several scopes has repeats that its traces do not show. Bounded, see [`MAX_SERVICES`].
+    scopes: HashMap<u64, Scopes>,
     links: VecDeque<Link>,
     parents: HashMap<(u64, u64), u64>,
     held: VecDeque<Held<C>>,
@@ -120,9 +145,10 @@ impl<C> Once<C> {
             hold_ns,
             counted: VecDeque::new(),
             first: 0,
-            by_key: HashMap::new(),
+            newest: HashMap::default(),
+            scopes: HashMap::default(),
             links: VecDeque::new(),
-            parents: HashMap::new(),
+            parents: HashMap::default(),
             held: VecDeque::new(),
             held_evicted: 0,
         }
@@ -130,6 +156,7 @@ impl<C> Once<C> {
 
     /// True: the leaf is to be counted. False: it repeats one that was.
     pub fn count_leaf(&mut self, call: Fingerprint, now: UnixNanos) -> bool {
+        self.note_scope(&call);
         if let Some(index) = self.find_counted(&call) {
             if let Some(counted) = self.counted.get_mut(index) {
                 counted.absorbed.push(call.scope);
@@ -190,8 +217,34 @@ impl<C> Once<C> {
         self.expire(UnixNanos(now.0.saturating_add(self.hold_ns)))
     }
 
+    /// From its second scope on, a service's calls are found by response and usage too, those that were counted included.
+    fn note_scope(&mut self, call: &Fingerprint) {
+        if self.scopes.len() >= MAX_SERVICES && !self.scopes.contains_key(&call.service) {
+            return;
+        }
+        let scopes = self.scopes.entry(call.service).or_insert(Scopes::One(call.scope));
+        if *scopes == Scopes::Several || *scopes == Scopes::One(call.scope) {
+            return;
+        }
+        *scopes = Scopes::Several;
+        for (index, counted) in (self.first..).zip(&mut self.counted) {
+            if counted.call.service == call.service {
+                counted.keys = counted.call.keys(true);
+                for (key, before) in
+                    counted.keys.into_iter().zip(&mut counted.before).skip(1).filter(|(key, _)| *key != 0)
+                {
+                    *before = self.newest.insert(key, index);
+                }
+            }
+        }
+    }
+
+    fn is_among_scopes(&self, call: &Fingerprint) -> bool {
+        !matches!(self.scopes.get(&call.service), Some(Scopes::One(_)))
+    }
+
     fn find_counted(&self, call: &Fingerprint) -> Option<usize> {
-        let [trace, response, usage] = call.keys();
+        let [trace, response, usage] = call.keys(self.is_among_scopes(call));
         let relative = |counted: &Counted| {
             counted.call.trace == call.trace
                 && (counted.call.span == call.span
@@ -206,21 +259,31 @@ impl<C> Once<C> {
                 && counted.call.same_usage(call)
                 && (counted.call.is_inside(call) || call.is_inside(&counted.call))
         };
-        self.candidate(trace, call, relative)
-            .or_else(|| if response == 0 { None } else { self.candidate(response, call, answered_alike) })
-            .or_else(|| self.candidate(usage, call, same_elsewhere))
+        self.candidate(trace, 0, call, relative)
+            .or_else(|| self.candidate(response, 1, call, answered_alike))
+            .or_else(|| self.candidate(usage, 2, call, same_elsewhere))
     }
 
     /// The newest counted call of a key that fits and has absorbed no repeat of this scope; the same span always fits.
-    fn candidate(&self, key: u64, call: &Fingerprint, fits: impl Fn(&Counted) -> bool) -> Option<usize> {
-        let indices = self.by_key.get(&key)?.iter().rev().take(MAX_CANDIDATES);
-        let mut places = indices.filter_map(|index| usize::try_from(index.checked_sub(self.first)?).ok());
-        places.find(|place| {
+    fn candidate(&self, key: u64, which: usize, call: &Fingerprint, fits: impl Fn(&Counted) -> bool) -> Option<usize> {
+        self.with_key(key, which).find(|place| {
             self.counted.get(*place).is_some_and(|counted| {
-                let same_span = counted.call.trace == call.trace && counted.call.span == call.span;
-                fits(counted) && (same_span || !counted.absorbed.contains(&call.scope))
+                fits(counted) && (counted.call.is_same_span(call) || !counted.absorbed.contains(&call.scope))
             })
         })
+    }
+
+    /// Places of the counted calls with a key, the newest first.
+    fn with_key(&self, key: u64, which: usize) -> impl Iterator<Item = usize> {
+        let place = |index: u64| usize::try_from(index.checked_sub(self.first)?).ok();
+        let newest = if key == 0 { None } else { self.newest.get(&key).copied() };
+        let mut next = newest;
+        let chain = std::iter::from_fn(move || {
+            let found = place(next?)?;
+            next = self.counted.get(found)?.before.get(which).copied().flatten();
+            Some(found)
+        });
+        chain.take(MAX_CANDIDATES)
     }
 
     fn is_ancestor(&self, elder: &Fingerprint, younger: &Fingerprint) -> bool {
@@ -239,10 +302,8 @@ impl<C> Once<C> {
     }
 
     fn has_reported_under(&self, carrier: &Fingerprint) -> bool {
-        let indices = self.by_key.get(&carrier.trace_key()).into_iter().flatten();
-        let mut counted =
-            indices.filter_map(|index| self.counted.get(usize::try_from(index.checked_sub(self.first)?).ok()?));
-        counted.any(|counted| is_under(&counted.call, carrier))
+        let mut places = self.with_key(carrier.trace_key(), 0);
+        places.any(|place| self.counted.get(place).is_some_and(|counted| is_under(&counted.call, carrier)))
     }
 
     fn remember(&mut self, call: Fingerprint, now: UnixNanos) {
@@ -250,24 +311,20 @@ impl<C> Once<C> {
             self.drop_oldest_counted();
         }
         let index = self.first + self.counted.len() as u64;
-        for key in call.keys().into_iter().filter(|key| *key != 0) {
-            self.by_key.entry(key).or_default().push(index);
-        }
-        self.parents.insert((call.trace, call.span), call.parent);
-        self.counted.push_back(Counted { at: now, call, absorbed: Vec::new() });
+        let keys = call.keys(self.is_among_scopes(&call));
+        let before = keys.map(|key| if key == 0 { None } else { self.newest.insert(key, index) });
+        self.counted.push_back(Counted { at: now, call, keys, before, absorbed: Vec::new() });
     }
 
     fn drop_oldest_counted(&mut self) {
         let Some(counted) = self.counted.pop_front() else { return };
-        for key in counted.call.keys() {
-            if let Some(indices) = self.by_key.get_mut(&key) {
-                indices.retain(|index| *index != self.first);
-                if indices.is_empty() {
-                    self.by_key.remove(&key);
-                }
+        for key in counted.keys.into_iter().filter(|key| *key != 0) {
+            if let Entry::Occupied(newest) = self.newest.entry(key)
+                && *newest.get() == self.first
+            {
+                newest.remove();
             }
         }
-        self.parents.remove(&(counted.call.trace, counted.call.span));
         self.first += 1;
     }
 
@@ -388,7 +445,9 @@ mod tests {
         assert_eq!(once.counted.len(), MAX_RECENT);
         assert_eq!(once.held.len(), MAX_HELD);
         assert!(once.held_evicted > 0);
-        once.expire(at(1000));
-        assert!(once.counted.is_empty() && once.by_key.is_empty() && once.parents.is_empty() && once.links.is_empty());
+        let counted = once.expire(at(1000));
+        assert_eq!(counted.len(), MAX_HELD);
+        once.expire(at(2000));
+        assert!(once.counted.is_empty() && once.newest.is_empty() && once.parents.is_empty() && once.links.is_empty());
     }
 }

@@ -40,6 +40,11 @@ pub(in crate::otlp) fn request(signal: Signal) -> &'static Message {
     }
 }
 
+/// The message whose every field may be absent and still mean something: an empty value.
+pub(in crate::otlp) fn any_value() -> &'static Message {
+    &ANY_VALUE
+}
+
 /// The response to it.
 pub(in crate::otlp) fn response(signal: Signal) -> &'static Message {
     match signal {

@@ -27,6 +27,7 @@ pub use metrics::{
     metrics,
 };
 pub use numbers::{Doubles, Fixed64s, Numbers, Varints};
+pub(super) use points::zigzag;
 pub use points::{
     Buckets, Exemplar, ExponentialHistogramPoint, HistogramPoint, Number, NumberPoint, SummaryPoint, ValueAtQuantile,
 };

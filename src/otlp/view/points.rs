@@ -177,7 +177,7 @@ impl<'a> ExponentialHistogramPoint<'a> {
 }
 
 /// A `sint32`.
-pub(in super::super) fn zigzag(value: u64) -> i32 {
+pub(in crate::otlp) fn zigzag(value: u64) -> i32 {
     let value = value as u32;
     (value >> 1) as i32 ^ -((value & 1) as i32)
 }

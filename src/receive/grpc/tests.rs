@@ -232,7 +232,7 @@ async fn too_large_comes_before_overload() {
     fills.add((4 << 20) - 300_000).unwrap();
     passes.add(300_001).unwrap();
     passes.release(300_001);
-    let large = request(Signal::Traces, 20 << 20);
+    let large = request(Signal::Traces, 2 << 20);
     let medium = request(Signal::Traces, 400_000);
     for (encoding, bomb, fits) in [("gzip", gzip(&large), gzip(&medium)), ("zstd", zstd(&large), zstd(&medium))] {
         let answer = send(&fixture, call(TRACES, &[("grpc-encoding", encoding)], frame(1, &fits))).await;

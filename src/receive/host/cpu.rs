@@ -87,8 +87,10 @@ impl CpuScraper {
                     (counts, None)
                 }
             };
-            let known_modes = MODES.into_iter().zip(ticks).zip(counts).enumerate();
-            for (index, ((mode, _), count)) in known_modes.filter(|(_, ((_, ticks), _))| ticks.is_some()) {
+            for (index, ((mode, kernel), count)) in MODES.into_iter().zip(ticks).zip(counts).enumerate() {
+                if kernel.is_none() {
+                    continue; // a mode that this kernel does not have
+                }
                 let attributes =
                     [("cpu.mode", Attribute::Text(mode)), ("cpu.logical_number", Attribute::Number(i64::from(*cpu)))];
                 time.add(count as f64 / self.ticks_per_second as f64, &attributes);

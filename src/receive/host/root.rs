@@ -133,3 +133,59 @@ impl Root {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(content: &[u8], limit_bytes: u64) -> Result<Vec<usize>, ScrapeError> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("table"), content).unwrap();
+        let mut lengths = Vec::new();
+        Root::new(folder.path()).each_line("table", limit_bytes, |line| {
+            lengths.push(line.len());
+            Ok(())
+        })?;
+        Ok(lengths)
+    }
+
+    #[test]
+    fn every_line_is_seen_once_however_reads_fall() {
+        // 1,024 bytes a line: the first read ends with a line, and there is more
+        let content = [vec![b'a'; 1023], vec![b'\n']].concat().repeat(200);
+        assert_eq!(lines(&content, 1 << 20).unwrap(), [1023; 200]);
+        let content = [vec![b'a'; 999], vec![b'\n']].concat().repeat(200);
+        assert_eq!(lines(&content, 1 << 20).unwrap(), [999; 200]);
+        assert_eq!(lines(b"one\n\nthree", 1 << 20).unwrap(), [3, 0, 5], "the last line may have no end");
+        assert!(lines(b"", 1 << 20).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_line_without_end_takes_no_memory_and_a_long_file_is_refused() {
+        let content = vec![b'a'; 200_000];
+        assert_eq!(lines(&content, 1 << 20).unwrap(), [200_000 - 3 * 65_536]);
+        assert!(matches!(lines(&content, 100_000), Err(ScrapeError::TooLong { limit_bytes: 100_000, .. })));
+    }
+
+    #[test]
+    fn no_path_is_taken_for_an_absolute_one() {
+        let root = Root::new("/hostfs");
+        assert_eq!(root.path("/boot"), Path::new("/hostfs/boot"));
+        assert_eq!(root.path("//etc"), Path::new("/hostfs/etc"));
+        assert_eq!(root.path("/"), Path::new("/hostfs"));
+        assert!(!root.is_own() && Root::new("/").is_own());
+    }
+
+    #[test]
+    fn name_spaces_are_those_of_the_first_process_of_a_mounted_node() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("proc")).unwrap();
+        let root = Root::new(folder.path());
+        std::os::unix::fs::symlink("self/net", folder.path().join("proc/net")).unwrap();
+        assert_eq!((root.net(), root.mounts()), ("proc/1/net", "proc/1/mounts"));
+        std::fs::remove_file(folder.path().join("proc/net")).unwrap();
+        std::fs::create_dir(folder.path().join("proc/net")).unwrap();
+        assert_eq!(root.net(), "proc/net");
+        assert_eq!((Root::new("/").net(), Root::new("/").mounts()), ("proc/self/net", "proc/self/mounts"));
+    }
+}

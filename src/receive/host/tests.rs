@@ -670,7 +670,8 @@ fn only_what_is_enabled_is_read() {
     };
     let scraped = Scraper::new(&settings).scrape(NOW);
     assert!(scraped.failures.is_empty());
-    assert_eq!(names(&scraped), BTreeSet::from(["system.uptime"]));
+    let names = metrics(&scraped).iter().map(|metric| metric.name.as_str()).collect::<Vec<_>>();
+    assert_eq!(names, ["system.uptime"], "once, though it is listed twice");
 }
 
 #[test]
@@ -798,7 +799,7 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     /// Whatever stands in the files: no panic, the invariants of the points hold, and at most one failure a source.
     #[test]

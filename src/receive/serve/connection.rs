@@ -28,7 +28,7 @@ use super::{HEAD_TIME, IDLE_TIME, Peer, Protocol, Stop, stopped};
 const MAX_STREAMS: u32 = 100;
 
 /// Size of a request's headers; it also bounds how many CONTINUATION frames are taken.
-const MAX_HEADER_BYTES: u32 = 32 << 10;
+const MAX_HEADER_BYTES: u32 = 16 << 10;
 
 /// Streams that a client opened and reset before they were looked at ("rapid reset"), and streams that we had to reset
 /// for the client's errors ("made you reset"): beyond them the connection is closed.

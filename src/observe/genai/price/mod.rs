@@ -6,9 +6,13 @@
 //! Price = Σ (leaf count × rate), a leaf being its parent less its priced children: uncached input is input less both
 //! caches. The calculator does that; we map providers to its ids and give it the time.
 
+mod memo;
+
 use std::time::{Duration, UNIX_EPOCH};
 
 use genai_prices::{Calculator, PriceRequest, Usage, UsageKey};
+
+pub use memo::PriceMemo;
 
 use crate::config;
 use crate::observe::observations::Tokens;
@@ -83,9 +87,14 @@ impl Prices {
         if let Some(usd) = self.overridden(call) {
             return Some(Cost { usd, source: CostSource::Override });
         }
+        let (input, output) = self.parts(call)?;
+        Some(Cost { usd: PicoUsd::from_usd(input + output)?, source: CostSource::Calculated })
+    }
+
+    /// What the input and what the output costs by the price data, in dollars: the response's model, else the request's.
+    fn parts(&self, call: &Priceable<'_>) -> Option<(f64, f64)> {
         let models = [call.response_model, call.request_model];
-        let usd = models.iter().filter(|model| !model.is_empty()).find_map(|model| self.calculated(call, model))?;
-        Some(Cost { usd, source: CostSource::Calculated })
+        models.iter().filter(|model| !model.is_empty()).find_map(|model| self.calculated(call, model))
     }
 
     fn overridden(&self, call: &Priceable<'_>) -> Option<PicoUsd> {
@@ -105,7 +114,7 @@ impl Prices {
         PicoUsd::from_usd(usd_per_million / 1e6)
     }
 
-    fn calculated(&self, call: &Priceable<'_>, model: &str) -> Option<PicoUsd> {
+    fn calculated(&self, call: &Priceable<'_>, model: &str) -> Option<(f64, f64)> {
         let mut usage = Usage::new();
         let counts = [
             (UsageKey::INPUT_TOKENS, call.tokens.input),
@@ -125,7 +134,10 @@ impl Prices {
             request = request.with_provider_id(provider_id(call.provider));
         }
         let calculator = self.calculator.as_ref().unwrap_or_else(|| Calculator::bundled());
-        PicoUsd::from_usd(calculator.calculate(&request).ok()?.total_price)
+        let price = calculator.calculate(&request).ok()?;
+        // Input and output are all there is to a call's tokens; a difference would be a price for the request itself.
+        let rest = price.total_price - price.input_price - price.output_price;
+        Some((price.input_price + rest, price.output_price))
     }
 }
 
