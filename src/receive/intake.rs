@@ -20,7 +20,7 @@ use super::admission::{Admission, Charge};
 use super::inflate::{Encoding, Fault as InflateFault, Inflater, Progress};
 use super::refusal::Refusal;
 use crate::journal::{Entry, Full, Journal, Origin, Payload};
-use crate::otlp::{self, Fault, Signal};
+use crate::otlp::{self, Fault, Signal, json};
 use crate::telemetry::OwnMetrics;
 use crate::units::UnixNanos;
 
@@ -308,20 +308,5 @@ impl From<InflateFault> for Refusal {
 
 /// OTLP/JSON to protobuf.
 fn from_json(signal: Signal, json: &[u8]) -> Result<Bytes, Refusal> {
-    use opentelemetry_proto::tonic::collector::{
-        logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
-        trace::v1::ExportTraceServiceRequest,
-    };
-    use prost::Message as _;
-
-    let encoded = match signal {
-        Signal::Traces => {
-            serde_json::from_slice::<ExportTraceServiceRequest>(json).map(|request| request.encode_to_vec())
-        }
-        Signal::Metrics => {
-            serde_json::from_slice::<ExportMetricsServiceRequest>(json).map(|request| request.encode_to_vec())
-        }
-        Signal::Logs => serde_json::from_slice::<ExportLogsServiceRequest>(json).map(|request| request.encode_to_vec()),
-    };
-    encoded.map(Bytes::from).map_err(|error| Refusal::Malformed(error.to_string()))
+    json::decode(signal, json).map_err(|fault| Refusal::Malformed(fault.to_string()))
 }
