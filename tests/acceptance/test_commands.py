@@ -81,7 +81,7 @@ def test_every_error_is_told_at_once(tmp_path):
 def test_config_show_is_the_effective_configuration_with_secrets_redacted(tmp_path):
     file = tmp_path / "qiyas.yaml"
     file.write_text(
-        "journal: {memory: ${env:RING:-8MiB}}\n"
+        "journal:\n  memory: ${env:RING:-8MiB}\n"
         "forward:\n  - {name: far, endpoint: 'http://127.0.0.1:9', headers: {authorization: Bearer hunter2}}\n",
         encoding="utf-8",
     )

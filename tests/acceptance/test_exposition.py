@@ -137,24 +137,6 @@ def test_gzip_on_request_only(measured):
     assert "content-encoding" not in refused
 
 
-def test_a_scraper_sees_a_birth_at_zero_once(sidecar):
-    """A request with a scrape timeout is a scraper: a series born since its last scrape is shown to it at 0 once."""
-    scraper = [("X-Prometheus-Scrape-Timeout-Seconds", "10"), ("User-Agent", "Prometheus/3.0")]
-    maker = sdk.SpanMaker("newborn")
-    for _ in range(7):
-        maker.span("born", 1_000_000)
-    sdk.send("grpc", "none", "traces", maker.take(), sidecar.otlp_grpc, sidecar.otlp_http)
-    name = "traces_span_metrics_calls_total"
-
-    def seen():
-        assert sidecar.scrape().value(name, job="newborn") == 7
-
-    eventually(seen)
-    assert scrape(sidecar.metrics_url, headers=scraper).value(name, job="newborn") == 0
-    assert scrape(sidecar.metrics_url, headers=scraper).value(name, job="newborn") == 7
-    assert sidecar.scrape().value(name, job="newborn") == 7
-
-
 def test_concurrent_scrapes_all_parse(measured):
     from concurrent.futures import ThreadPoolExecutor
 

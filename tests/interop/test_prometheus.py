@@ -1,6 +1,5 @@
 """A real Prometheus scrapes the sidecar: no warning in its log, and PromQL answers with what was sent."""
 
-import fnmatch
 import json
 import subprocess
 import urllib.parse
@@ -151,8 +150,7 @@ def test_promql_answers_with_what_was_sent(scraped):
     assert server.value(f'{duration}_bucket{{{app}, le="1.28", gen_ai_request_model="claude-sonnet-4-5"}}') == 1
     # All three answers of gpt-5 took 2 s: within the bucket that ends at 2.56 s.
     quantile = server.value(
-        f"histogram_quantile(0.5, sum by (le) (rate({duration}_bucket{{{app}, "
-        f'gen_ai_response_model="gpt-5-2025-08-07"}}[1m])))'
+        f'histogram_quantile(0.5, sum by (le) ({duration}_bucket{{{app}, gen_ai_response_model="gpt-5-2025-08-07"}}))'
     )
     assert 1.28 < quantile <= 2.56
     assert server.value(
@@ -167,12 +165,6 @@ def test_promql_answers_with_what_was_sent(scraped):
         f"group_left (deployment_environment_name) target_info",
     )
     assert joined and all(series["metric"]["deployment_environment_name"] == "prod" for series in joined)
-    # A series born between scrapes is shown at 0 once, so increase() sees all of it (extrapolation adds a little).
-    grown = server.value(
-        f'max_over_time(traces_span_metrics_calls_total{{{app}, span_name="GET /cart"}}[5m]) '
-        f'- min_over_time(traces_span_metrics_calls_total{{{app}, span_name="GET /cart"}}[5m])'
-    )
-    assert grown == 11
     exemplars = server.ask(
         "query_exemplars",
         query="traces_span_metrics_duration_seconds_bucket",
@@ -203,5 +195,4 @@ def test_promtool_finds_nothing_but_the_committed_lints(promtool, start):
         for line in (Path(__file__).parent / "promtool-lints.txt").read_text(encoding="utf-8").splitlines()
         if line and not line.startswith("#")
     ]
-    unexpected = [line for line in said if not any(fnmatch.fnmatchcase(line, lint) for lint in allowed)]
-    assert unexpected == []
+    assert sorted(set(said) - set(allowed)) == []

@@ -172,8 +172,9 @@ async fn overload_is_503_with_retry_after() {
     assert_eq!(fixture.own.receiver_refused.total(&["traces", "http", "behind"]), 1);
 
     let json = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{}]}]}]}"#;
-    let (mut fills, mut passes) = (fixture.intake.admission().open(), fixture.intake.admission().open());
-    fills.add(4 << 20).unwrap();
+    let [mut half, mut other_half, mut passes] = [(); 3].map(|()| fixture.intake.admission().open());
+    half.add(2 << 20).unwrap();
+    other_half.add(2 << 20).unwrap();
     passes.add(1).unwrap();
     let answer = send(&fixture, post("/v1/logs", &[("content-type", JSON)], json)).await;
     assert_eq!((answer.status, answer.headers["retry-after"].to_str().unwrap()), (503, "1"));
