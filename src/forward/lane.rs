@@ -50,8 +50,10 @@ impl<R> Backlog<R> {
     }
 }
 
-/// The stop's deadline has passed.
-struct OutOfTime;
+/// The stop's deadline has passed with so many items of a batch unsent.
+struct OutOfTime {
+    unsent: u64,
+}
 
 impl<R: Send + 'static, E: Export> Lane<R, E> {
     pub fn new(
@@ -77,8 +79,8 @@ impl<R: Send + 'static, E: Export> Lane<R, E> {
                     Ok(())
                 }
             };
-            if let Err(OutOfTime) = settled {
-                self.abandon();
+            if let Err(OutOfTime { unsent }) = settled {
+                self.abandon(unsent);
                 break;
             }
         }
@@ -126,8 +128,7 @@ impl<R: Send + 'static, E: Export> Lane<R, E> {
                 Settled::GivenUp => report.dropped(label, items, Dropped::GivenUp),
                 Settled::OutOfTime => {
                     let unsent = items + left.iter().map(Batch::items).sum::<u64>();
-                    report.dropped(label, unsent, Dropped::Shutdown);
-                    return Err(OutOfTime);
+                    return Err(OutOfTime { unsent });
                 }
             }
             if let Some(sequence) = batch.completes() {
@@ -155,9 +156,9 @@ impl<R: Send + 'static, E: Export> Lane<R, E> {
         }
     }
 
-    /// Counts everything unsent as dropped.
-    fn abandon(&mut self) {
-        let mut unsent = self.queue.items();
+    /// Counts everything unsent as dropped: these items, what is queued, and what stands in the journal.
+    fn abandon(&mut self, mut unsent: u64) {
+        unsent += self.queue.items();
         while let Some(record) = self.backlog.reader.next() {
             unsent += u64::from(record.items);
         }

@@ -6,10 +6,10 @@
 //! - every item a destination was to get is counted once: sent, failed (refused for good) or dropped;
 //! - what the destination says about when to come back is obeyed.
 //!
-//! How it works, outermost first: [`Forwarder`] starts a [`lane`] for each signal of each destination, which reads the
-//! journal, makes requests of what it finds ([`batch`]), compresses them ([`payload`]) and has them delivered
-//! ([`delivery`]: attempts, [`backoff`], giving up) by the destination's [`client`]. An attempt ends in one
-//! [`outcome`], whatever the protocol. [`derived`] sends what Qiyas has measured the same way. [`report`] counts and logs.
+//! How it works, outermost first: [`Forwarder`] starts a `lane` for each signal of each destination, which reads the
+//! journal, makes requests of what it finds (`batch`), compresses them (`payload`) and has them delivered
+//! (`delivery`: attempts, `backoff`, giving up) by the destination's `client`. An attempt ends in one
+//! `outcome`, whatever the protocol. `derived` sends what Qiyas has measured the same way. `report` counts and logs.
 
 mod backoff;
 mod batch;

@@ -21,7 +21,7 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 pub enum Dropped {
     /// The journal had no room for more of this destination's backlog.
     Behind,
-    /// No attempt succeeded within `retry.max_elapsed`.
+    /// No attempt succeeded within `retry.max_elapsed`, or before the next round of derived metrics.
     GivenUp,
     /// They were still unsent when the process had to leave.
     Shutdown,
@@ -31,7 +31,7 @@ impl Dropped {
     fn as_str(self) -> &'static str {
         match self {
             Self::Behind => "the destination is further behind than the journal holds",
-            Self::GivenUp => "no attempt succeeded within retry.max_elapsed",
+            Self::GivenUp => "no attempt succeeded in time",
             Self::Shutdown => "unsent when the shutdown's time was over",
         }
     }
@@ -50,7 +50,8 @@ struct Log {
     failing_line: Seldom,
     refused_line: Seldom,
     partial_line: Seldom,
-    dropped_line: Seldom,
+    behind_line: Seldom,
+    given_up_line: Seldom,
 }
 
 /// Lets a line through at most once in [`LOG_EVERY`], with the items that came since the last one.
@@ -138,7 +139,13 @@ impl Report {
             return;
         }
         self.own.forward_dropped.add(&[&self.destination, label(signal)], items);
-        if let Some(items) = self.log().dropped_line.due(items) {
+        let due = match why {
+            Dropped::Behind => self.log().behind_line.due(items),
+            Dropped::GivenUp => self.log().given_up_line.due(items),
+            // Each task says this once, when it leaves.
+            Dropped::Shutdown => Some(items),
+        };
+        if let Some(items) = due {
             let destination = &*self.destination;
             tracing::warn!(destination, signal = label(signal), items, reason = why.as_str(), "items dropped");
         }
@@ -239,7 +246,8 @@ mod tests {
             report.accepted(Signal::Traces, 5, 2, "too old");
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        let lines = lines.take();
+        let lines_of = lines;
+        let lines = lines_of.take();
         assert_eq!(lines.len(), 6, "{lines:#?}");
         assert!(lines[0].contains("items=10"));
         assert!(lines[1].contains(r#"reason="bad\nline""#), "text from outside cannot forge a line: {}", lines[1]);
@@ -249,6 +257,11 @@ mod tests {
         assert_eq!(own.forward_sent.total(&["d", "traces"]), 61 * 3);
         report.dropped(Signal::Traces, 0, Dropped::Shutdown);
         assert_eq!(own.forward_dropped.total(&["d", "traces"]), 610);
+        for why in [Dropped::Behind, Dropped::GivenUp, Dropped::Shutdown] {
+            report.dropped(Signal::Traces, 1, why);
+        }
+        let last = lines_of.take();
+        assert_eq!(last.len(), 2, "a new reason is news, and so is what the process leaves behind: {last:#?}");
     }
 
     #[test]

@@ -354,7 +354,7 @@ async fn the_order_to_stop_ends_a_backoff_but_no_wait_that_was_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_large_is_compressed_off_the_async_threads_and_arrives() {
+async fn what_is_large_is_enriched_and_compressed_off_the_async_threads_and_arrives() {
     let record = Arc::new(Mutex::new(Vec::new()));
     struct Inflating(Arc<Mutex<Vec<Vec<u8>>>>);
     impl Export for Inflating {
@@ -366,10 +366,12 @@ async fn what_is_large_is_compressed_off_the_async_threads_and_arrives() {
     }
     let mut road = Road::new();
     let config = Forward { compression: Compression::Zstd, ..traces_to("d") };
-    let lent = Lent { enrich: None, derive: None };
+    let add: super::super::Enrich<()> = Arc::new(|record| [record.bytes.clone(), spans(&["added"])].concat().into());
+    let lent = Lent { enrich: Some(add), derive: None };
     road.forwarder.add_with(&config, &road.journal, lent, Inflating(Arc::clone(&record)));
-    let names: Vec<_> = (0..20_000).map(|number| format!("span {number}")).collect();
+    let mut names: Vec<_> = (0..20_000).map(|number| format!("span {number}")).collect();
     road.append(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    names.push("added".into());
     assert_eq!(road.drain().await.sent, 20_000);
     assert_eq!(record.lock().unwrap().iter().flat_map(|body| span_names(body)).collect::<Vec<_>>(), names);
 }
