@@ -48,7 +48,7 @@ fn span(index: usize, name: &str, kind: i32, attributes: Vec<KeyValue>) -> Span 
         start_time_unix_nano: NOW - 1_000_000 * (index as u64 % 97 + 1),
         end_time_unix_nano: NOW,
         attributes,
-        status: Some(Status { message: String::new(), code: i32::from(index % 50 == 0) * 2 }),
+        status: Some(Status { message: String::new(), code: i32::from(index.is_multiple_of(50)) * 2 }),
         ..Span::default()
     }
 }
@@ -132,8 +132,10 @@ fn state() -> (Arc<Observer>, State) {
     (observer, state)
 }
 
+type MakeSpan = fn(usize) -> Span;
+
 fn road(criterion: &mut Criterion) {
-    let kinds: [(&str, fn(usize) -> Span); 2] = [("http", http_span), ("ai", ai_span)];
+    let kinds: [(&str, MakeSpan); 2] = [("http", http_span), ("ai", ai_span)];
     for (kind, make) in kinds {
         let request = batch(make, 0);
         let mut group = criterion.benchmark_group(kind);
@@ -176,7 +178,7 @@ fn road(criterion: &mut Criterion) {
                         rides_bytes,
                     };
                     journal.append(entry, UnixNanos(clock.get())).expect("room");
-                    let record = reader.next().expect("appended");
+                    let record = reader.read().expect("appended");
                     state.fold(&record);
                     reader.commit(record.sequence);
                 },

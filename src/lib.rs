@@ -2,6 +2,8 @@
 //!
 //! The modules are the stages of the road that data takes; `ARCHITECTURE.md` draws it and says what may depend on what.
 #![forbid(unsafe_code)]
+// Module docs are read beside the source, where a link into a private module leads somewhere.
+#![allow(rustdoc::private_intra_doc_links)]
 #![cfg_attr(
     not(test),
     deny(

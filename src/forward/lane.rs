@@ -100,7 +100,7 @@ impl<R: Send + 'static, E: Export> Lane<R, E> {
         let mut records = Vec::new();
         let mut bytes = self.queue.bytes();
         while bytes < REQUEST_BYTES
-            && let Some(record) = self.backlog.reader.next()
+            && let Some(record) = self.backlog.reader.read()
         {
             bytes += record.bytes.len();
             records.push(record);
@@ -159,7 +159,7 @@ impl<R: Send + 'static, E: Export> Lane<R, E> {
     /// Counts everything unsent as dropped: these items, what is queued, and what stands in the journal.
     fn abandon(&mut self, mut unsent: u64) {
         unsent += self.queue.items();
-        while let Some(record) = self.backlog.reader.next() {
+        while let Some(record) = self.backlog.reader.read() {
             unsent += u64::from(record.items);
         }
         self.delivery.report.dropped(self.delivery.label, unsent, Dropped::Shutdown);

@@ -55,7 +55,7 @@ impl<R> Reader<R> {
     }
 
     /// The next record, or `None` when there is none yet. Reading is not yet done with it: see [`Reader::commit`].
-    pub fn next(&mut self) -> Option<Arc<Record<R>>> {
+    pub fn read(&mut self) -> Option<Arc<Record<R>>> {
         self.journal.lock().read_next(self.id)
     }
 

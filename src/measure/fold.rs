@@ -138,7 +138,7 @@ fn run(
     loop {
         let mut folded = 0;
         while folded < RECORDS_PER_TURN
-            && let Some(record) = reader.next()
+            && let Some(record) = reader.read()
         {
             state.fold(&record);
             reader.commit(record.sequence);

@@ -57,6 +57,16 @@ impl Merge for SpanSeries {
     }
 }
 
+/// A span as the fold sees it.
+#[derive(Clone, Copy)]
+pub struct Seen<'a> {
+    pub identity: IdentityId,
+    pub span: &'a Span,
+    pub time: SpanTime,
+    /// How many spans it stands for.
+    pub times: u64,
+}
+
 /// The measure.
 pub struct Spans {
     table: Table<SpanSeries>,
@@ -88,16 +98,8 @@ impl Spans {
 
     /// Counts a span. `dimensions` are its configured dimensions, each the span's value or else its resource's.
     #[inline]
-    pub fn fold(
-        &mut self,
-        record: &[u8],
-        identity: IdentityId,
-        span: &Span,
-        time: SpanTime,
-        times: u64,
-        dimensions: impl Iterator<Item = Scalar>,
-        now: UnixNanos,
-    ) {
+    pub fn fold(&mut self, record: &[u8], seen: &Seen<'_>, dimensions: impl Iterator<Item = Scalar>, now: UnixNanos) {
+        let Seen { identity, span, time, times } = *seen;
         self.key.clear().push(&identity.to_bytes()).push(&[span.kind, span.status]).push(span.name.get(record));
         for dimension in dimensions {
             push_scalar(&mut self.key, record, dimension);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::ai::{Ai, ModelAnswer, Outcome, Seen};
 use super::identities::{Identities, IdentityId, Notice};
 use super::points::Points;
-use super::spans::Spans;
+use super::spans::{self, Spans};
 use super::time::SpanTime;
 use crate::config::Config;
 use crate::journal::{Origin, Payload, Record};
@@ -142,9 +142,10 @@ impl State {
                     Some(value) => value,
                 }
             });
-            self.spans.fold(bytes, identity, span, time, times, dimensions, self.now);
+            let seen_span = spans::Seen { identity, span, time, times };
+            self.spans.fold(bytes, &seen_span, dimensions, self.now);
             while let Some(call) = calls.next_if(|call| call.span as usize == index) {
-                let outcome = self.ai.fold(bytes, &Seen { call, span, time, identity, service }, times, self.now);
+                let outcome = self.ai.fold(bytes, &Seen { call, span: seen_span, service }, self.now);
                 match outcome {
                     Outcome::Counted => self.observe_kind("ai_calls", 1),
                     Outcome::Repeated => self.ignore("repeated", 1),

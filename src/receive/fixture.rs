@@ -48,7 +48,7 @@ impl Fixture {
 
     /// The bytes of all journaled records not seen before.
     pub fn journaled(&mut self) -> Vec<(Signal, u32, Bytes)> {
-        std::iter::from_fn(|| self.fold.next())
+        std::iter::from_fn(|| self.fold.read())
             .map(|record| {
                 assert_eq!(record.take_rides(), Some("rides"));
                 (record.signal().unwrap(), record.items, record.bytes.clone())

@@ -80,7 +80,7 @@ impl Server {
     }
 
     pub fn journaled(&mut self) -> Vec<(Signal, u32, Bytes)> {
-        let records = std::iter::from_fn(|| self.fold.next());
+        let records = std::iter::from_fn(|| self.fold.read());
         records.map(|record| (record.signal().unwrap(), record.items, record.bytes.clone())).collect()
     }
 

@@ -19,8 +19,7 @@ use serde::{Deserialize, Serialize};
 use self::once::{Fingerprint, Once};
 use self::windows::{Lengths, Windows};
 use super::identities::IdentityId;
-use super::spans::StoredExemplar;
-use super::time::SpanTime;
+use super::spans::{self, StoredExemplar};
 use crate::config;
 use crate::observe::genai::model::name_and_version;
 use crate::observe::genai::price::{Cost, CostSource, PriceMemo, Priceable, Prices};
@@ -205,10 +204,10 @@ impl Ai {
         }
     }
 
-    /// Takes a call in. `service` is a hash of the service's namespace and name.
-    pub fn fold(&mut self, record: &[u8], seen: &Seen<'_>, times: u64, now: UnixNanos) -> Outcome {
-        let Seen { call, span, time, identity, service } = *seen;
-        let fingerprint = fingerprint(record, call, span, service);
+    /// Takes a call in.
+    pub fn fold(&mut self, record: &[u8], seen: &Seen<'_>, now: UnixNanos) -> Outcome {
+        let Seen { call, span, service } = seen;
+        let fingerprint = fingerprint(record, call, span.span, *service);
         match call.role {
             Role::Other => {
                 self.once.link(&fingerprint, now);
@@ -216,12 +215,12 @@ impl Ai {
             }
             Role::Leaf if !self.once.count_leaf(fingerprint, now) => Outcome::Repeated,
             Role::Leaf => {
-                let counting = counting(record, call, span, time, identity, times);
+                let counting = counting(record, call, span);
                 self.count(&counting, now);
                 Outcome::Counted
             }
             Role::Carrier if call.tokens.any() => {
-                let counting = counting(record, call, span, time, identity, times);
+                let counting = counting(record, call, span);
                 self.once.hold(fingerprint, counting.into_owned(), now);
                 Outcome::Held
             }
@@ -379,9 +378,8 @@ impl ModelSeries {
 #[derive(Clone, Copy)]
 pub struct Seen<'a> {
     pub call: &'a Call,
-    pub span: &'a Span,
-    pub time: SpanTime,
-    pub identity: IdentityId,
+    pub span: spans::Seen<'a>,
+    /// A hash of the service's namespace and name.
     pub service: u64,
 }
 
@@ -411,14 +409,8 @@ fn fingerprint(record: &[u8], call: &Call, span: &Span, service: u64) -> Fingerp
     }
 }
 
-fn counting<'a>(
-    record: &'a [u8],
-    call: &'a Call,
-    span: &Span,
-    time: SpanTime,
-    identity: IdentityId,
-    times: u64,
-) -> Counting<'a> {
+fn counting<'a>(record: &'a [u8], call: &'a Call, seen: &spans::Seen<'_>) -> Counting<'a> {
+    let spans::Seen { identity, span, time, times } = *seen;
     let text = |text: &'a Text| String::from_utf8_lossy(text.get(record));
     let Tokens { input, output, cache_read, cache_write, reasoning } = call.tokens;
     Counting {

@@ -397,12 +397,12 @@ mod tests {
     fn another_scope_in_another_trace_repeats_by_time_and_usage() {
         let mut once = once();
         let counted = call(3);
-        let repeat = Fingerprint { trace: 2, scope: 2, start_ns: 110, end_ns: 190, span: 8, ..counted.clone() };
-        assert!(once.count_leaf(counted.clone(), at(1)));
-        assert!(once.count_leaf(Fingerprint { scope: 1, span: 10, trace: 4, ..repeat.clone() }, at(1)), "same scope");
-        assert!(!once.count_leaf(repeat.clone(), at(1)));
-        let second = Fingerprint { span: 9, trace: 3, ..repeat.clone() };
-        assert!(!once.count_leaf(second.clone(), at(1)), "absorbed by the second counted call");
+        let repeat = Fingerprint { trace: 2, scope: 2, start_ns: 110, end_ns: 190, span: 8, ..counted };
+        assert!(once.count_leaf(counted, at(1)));
+        assert!(once.count_leaf(Fingerprint { scope: 1, span: 10, trace: 4, ..repeat }, at(1)), "same scope");
+        assert!(!once.count_leaf(repeat, at(1)));
+        let second = Fingerprint { span: 9, trace: 3, ..repeat };
+        assert!(!once.count_leaf(second, at(1)), "absorbed by the second counted call");
         assert!(once.count_leaf(Fingerprint { span: 11, ..second }, at(1)), "one to one");
         let later = Fingerprint { start_ns: 300, end_ns: 400, span: 12, trace: 5, ..repeat };
         assert!(once.count_leaf(later, at(1)));
