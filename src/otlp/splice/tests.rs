@@ -252,7 +252,7 @@ proptest! {
         let bytes = Bytes::from(bytes);
         let at = Range32::of(&bytes, bytes.get(start..).unwrap_or_default());
         let attributes = vec![("a".into(), Value::Int(1))];
-        let gone = Gone(|key: &[u8]| key.len() % 2 == 0);
+        let gone = Gone(|key: &[u8]| key.len().is_multiple_of(2));
         let edits = Edits {
             items: vec![ItemEdit { at, attributes: attributes.clone() }],
             resources: vec![ResourceEdit { index, attributes }],
