@@ -132,7 +132,7 @@ impl Reader {
         self.closed.extend(names);
         match family.kind() {
             "histogram" => histograms(&family, self.openmetrics)?,
-            "counter" if family.samples.iter().any(|sample| !(sample.value >= 0.0)) => {
+            "counter" if family.samples.iter().any(|sample| sample.value.is_nan() || sample.value < 0.0) => {
                 return Err(format!("{}: a counter below zero", family.name));
             }
             "info" if family.samples.iter().any(|sample| sample.value != 1.0) => {
