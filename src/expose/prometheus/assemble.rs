@@ -5,7 +5,7 @@
 //!   from it (`_total`, `_bucket` …). Of two families that want one name the first stays and the newcomer is left out
 //!   whole.
 //! - Values fit their type: counters are not negative and not NaN, buckets ascend and add up to the count.
-//! - The order depends on what is shown alone: families by name, series by labels.
+//! - The order depends on what is shown alone: families by name, series by labels (as they are encoded).
 //!
 //! What does not fit is left out and counted in [`LeftOut`]; a scrape never fails.
 
@@ -17,7 +17,7 @@ use crate::expose::scope_version;
 use crate::series::{Exemplar, Family, Histogram, Identity, Kind, Point, Value};
 use crate::units::UnixNanos;
 
-use super::labels::{BlockWriter, Context, write_job};
+use super::labels::{BlockWriter, Context, Form, write_job};
 use super::naming::{MetricName, Namer};
 
 /// What one scrape shows.
@@ -93,7 +93,7 @@ impl LeftOut {
 }
 
 impl Scrape<'_> {
-    /// A series' labels, `name="value",…`, with no braces.
+    /// A series' labels in the form that was asked for.
     pub fn labels(&self, series: &Series<'_>) -> &[u8] {
         self.blocks.get(series.block.clone()).unwrap_or_default()
     }
@@ -119,18 +119,26 @@ impl Type {
     }
 }
 
-/// Builds the scrape. Of two families that clash the earlier one stays.
-pub fn assemble(families: &[Family], namer: Namer) -> Scrape<'_> {
-    let mut assembly = Assembly::default();
-    assembly.add_targets(families, namer);
+/// Builds the scrape, with labels in `form`. Of two families that clash the earlier one stays.
+pub fn assemble(families: &[Family], namer: Namer, form: Form) -> Scrape<'_> {
+    let mut assembly = Assembly {
+        namer,
+        form,
+        families: Vec::new(),
+        taken: HashMap::new(),
+        blocks: Vec::new(),
+        left_out: LeftOut::default(),
+    };
+    assembly.add_targets(families);
     for family in families {
-        assembly.add(family, namer);
+        assembly.add(family);
     }
     assembly.finish()
 }
 
-#[derive(Default)]
 struct Assembly<'a> {
+    namer: Namer,
+    form: Form,
     families: Vec<Exposed<'a>>,
     /// Every sample name that a family has taken, with the family's index.
     taken: HashMap<String, usize>,
@@ -139,12 +147,12 @@ struct Assembly<'a> {
 }
 
 impl<'a> Assembly<'a> {
-    fn add(&mut self, family: &'a Family, namer: Namer) {
+    fn add(&mut self, family: &'a Family) {
         if family.points.is_empty() {
             return;
         }
         let points = family.points.len() as u64;
-        let Some(name) = namer.metric(&family.name, &family.unit, family.kind) else {
+        let Some(name) = self.namer.metric(&family.name, &family.unit, family.kind) else {
             self.left_out.invalid_name += points;
             self.left_out.families.push(family.name.clone().into_owned());
             return;
@@ -160,7 +168,7 @@ impl<'a> Assembly<'a> {
             scope_version: scope_version(&family.scope),
             histogram: exposed.kind == Type::Histogram,
         };
-        let mut writer = BlockWriter::new(namer, context);
+        let mut writer = BlockWriter::new(self.namer, self.form, context);
         exposed.series.reserve(family.points.len());
         for point in &family.points {
             let Some(value) = fitting(exposed.kind, point) else {
@@ -175,11 +183,11 @@ impl<'a> Assembly<'a> {
     }
 
     /// `target_info`, once for each `job` and `instance`, with the attributes of the newest point.
-    fn add_targets(&mut self, families: &'a [Family], namer: Namer) {
+    fn add_targets(&mut self, families: &'a [Family]) {
         let mut targets: HashMap<(Vec<u8>, &str), (UnixNanos, &'a Identity)> = HashMap::new();
         let mut add = |identity: &'a Identity, time: UnixNanos| {
             let mut job = Vec::new();
-            write_job(&mut job, identity);
+            write_job(&mut job, Form::Protobuf, identity);
             let newest = targets.entry((job, &identity.instance)).or_insert((time, identity));
             if time >= newest.0 {
                 *newest = (time, identity);
@@ -207,7 +215,8 @@ impl<'a> Assembly<'a> {
         let help = "Attributes of the observed app's resource.";
         let Some(index) = self.place(MetricName::target_info(), Type::Info, help) else { return };
         let Some(exposed) = self.families.get_mut(index) else { return };
-        let mut writer = BlockWriter::new(namer, Context { scope: "", scope_version: "", histogram: false });
+        let mut writer =
+            BlockWriter::new(self.namer, self.form, Context { scope: "", scope_version: "", histogram: false });
         for (_, identity) in targets.into_values() {
             let start = self.blocks.len();
             writer.write(&mut self.blocks, Some(identity), &identity.attributes);

@@ -46,7 +46,7 @@ fn families_by_name_and_series_by_labels() {
         family("z", Kind::Gauge, vec![point(&[], Value::Int(1))]),
         family("a", Kind::Counter, vec![point(&[("k", "y")], Value::Int(2)), point(&[("k", "x")], Value::Int(3))]),
     ];
-    let scrape = assemble(&families, Namer::default());
+    let scrape = assemble(&families, Namer::default(), Form::Text);
     let expected = [("a_total", "k=\"x\"", "Int(3)"), ("a_total", "k=\"y\"", "Int(2)"), ("z", "", "Int(1)")];
     assert_eq!(shown(&scrape), expected.map(|(name, labels, value)| (name.into(), labels.into(), value.into())));
     assert_eq!(scrape.left_out, LeftOut::default());
@@ -59,7 +59,7 @@ fn families_of_one_name_and_type_stand_together() {
         family("c", Kind::Gauge, vec![point(&[], Value::Int(2))]),
         family("a_b", Kind::UpDownCounter, vec![point(&[("k", "2")], Value::Int(3))]),
     ];
-    let scrape = assemble(&families, Namer::default());
+    let scrape = assemble(&families, Namer::default(), Form::Text);
     assert_eq!(scrape.families.len(), 2);
     assert_eq!(scrape.families[0].series.len(), 2);
 }
@@ -83,7 +83,7 @@ fn the_newcomer_to_a_name_is_left_out_whole() {
         (gauge("jobs"), counter("jobs")),
     ] {
         let families = [first, second];
-        let scrape = assemble(&families, Namer::default());
+        let scrape = assemble(&families, Namer::default(), Form::Text);
         let case = format!("{} {}", families[0].name, families[1].name);
         assert_eq!(scrape.families.len(), 1, "{case}");
         assert_eq!(scrape.families[0].kind, Type::of(families[0].kind), "{case}");
@@ -103,7 +103,7 @@ fn a_counter_histogram_and_gauge_with_different_names_live_side_by_side() {
             vec![point(&[], Value::Histogram(histogram(&[1.0], &[1, 0])))],
         ),
     ];
-    assert_eq!(assemble(&families, Namer::default()).families.len(), 3);
+    assert_eq!(assemble(&families, Namer::default(), Form::Text).families.len(), 3);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn of_equal_series_the_later_is_left_out() {
         point(&[("a_b", "2")], Value::Int(3)),
     ];
     let families = [family("m", Kind::Gauge, points)];
-    let scrape = assemble(&families, Namer::default());
+    let scrape = assemble(&families, Namer::default(), Form::Text);
     let values: Vec<_> = scrape.families[0].series.iter().map(|series| series.value).collect();
     assert_eq!(values, [Shown::Int(1), Shown::Int(3)]);
     assert_eq!(scrape.left_out.duplicate, 1);
@@ -145,7 +145,7 @@ fn values_that_do_not_fit_are_left_out() {
         family("h", Kind::Histogram, histograms),
         family("g", Kind::Gauge, gauges),
     ];
-    let scrape = assemble(&families, Namer::default());
+    let scrape = assemble(&families, Namer::default(), Form::Text);
     let names: Vec<_> = shown(&scrape).into_iter().map(|(name, labels, _)| name + &labels).collect();
     assert_eq!(names, ["c_totalk=\"5\"", "g", "hk=\"6\"", "hk=\"7\""]);
     assert_eq!(scrape.left_out.invalid_value, 9);
@@ -154,7 +154,7 @@ fn values_that_do_not_fit_are_left_out() {
 #[test]
 fn a_name_of_which_nothing_is_left_is_counted() {
     let families = [family("メモリ", Kind::Gauge, vec![point(&[], Value::Int(1))])];
-    let scrape = assemble(&families, Namer::default());
+    let scrape = assemble(&families, Namer::default(), Form::Text);
     assert!(scrape.families.is_empty());
     assert_eq!(scrape.left_out.invalid_name, 1);
 }
@@ -180,7 +180,7 @@ fn one_target_info_for_each_identity_with_the_newest_attributes() {
         point(&[("k", "own")], Value::Int(1)),
     ];
     let families = [family("m", Kind::Counter, points)];
-    let scrape = assemble(&families, Namer::default());
+    let scrape = assemble(&families, Namer::default(), Form::Text);
     let targets: Vec<_> =
         shown(&scrape).into_iter().filter(|(name, ..)| name == "target_info").map(|(_, labels, _)| labels).collect();
     assert_eq!(
@@ -200,7 +200,7 @@ fn an_apps_metric_cannot_take_the_name_of_target_info() {
     let mut taken = family("target_info", Kind::Gauge, vec![point(&[], Value::Int(5))]);
     taken.points[0].identity = identity;
     let families = [taken];
-    let scrape = assemble(&families, Namer::default());
+    let scrape = assemble(&families, Namer::default(), Form::Text);
     assert_eq!(shown(&scrape), [("target_info".to_owned(), "job=\"cart\"".to_owned(), "Int(1)".to_owned())]);
     assert_eq!(scrape.left_out.name_conflict, 1);
 }

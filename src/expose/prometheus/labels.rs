@@ -17,6 +17,17 @@ use crate::series::{Identity, Label, LabelValue};
 use super::escaping;
 use super::naming::Namer;
 use super::number;
+use super::wire;
+
+/// How labels are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// `name="value",…`, with no braces.
+    #[default]
+    Text,
+    /// `io.prometheus.client.Metric.label`, field after field.
+    Protobuf,
+}
 
 /// Which labels of ours stand beside the attributes.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +42,7 @@ pub struct Context<'a> {
 /// Writes the blocks of one family's points.
 pub struct BlockWriter<'a> {
     namer: Namer,
+    form: Form,
     context: Context<'a>,
     layout: Option<Layout>,
 }
@@ -41,7 +53,7 @@ struct Layout {
     slots: Vec<Slot>,
 }
 
-/// One label: its name as written, `name="`, and where its value comes from.
+/// One label: its name as written, `name="` in text, and where its value comes from.
 struct Slot {
     head: Vec<u8>,
     source: Source,
@@ -57,11 +69,11 @@ enum Source {
 }
 
 impl<'a> BlockWriter<'a> {
-    pub fn new(namer: Namer, context: Context<'a>) -> Self {
-        Self { namer, context, layout: None }
+    pub fn new(namer: Namer, form: Form, context: Context<'a>) -> Self {
+        Self { namer, form, context, layout: None }
     }
 
-    /// Appends `name="value",…` to `out`, with no braces.
+    /// Appends a series' labels to `out`.
     pub fn write(&mut self, out: &mut Vec<u8>, identity: Option<&Identity>, attributes: &[Label]) {
         let fits = |layout: &Layout| {
             layout.identified == identity.is_some()
@@ -73,18 +85,48 @@ impl<'a> BlockWriter<'a> {
         let Some(layout) = &self.layout else { return };
         let start = out.len();
         for slot in &layout.slots {
-            let before = out.len();
-            if before > start {
-                out.push(b',');
+            match self.form {
+                Form::Text => self.write_text(out, start, slot, identity, attributes),
+                Form::Protobuf => self.write_protobuf(out, slot, identity, attributes),
             }
+        }
+    }
+
+    fn write_text(
+        &self,
+        out: &mut Vec<u8>,
+        start: usize,
+        slot: &Slot,
+        identity: Option<&Identity>,
+        attributes: &[Label],
+    ) {
+        let before = out.len();
+        if before > start {
+            out.push(b',');
+        }
+        out.extend_from_slice(&slot.head);
+        let value_start = out.len();
+        self.write_value(out, &slot.source, identity, attributes);
+        if out.len() == value_start {
+            out.truncate(before);
+        } else {
+            out.push(b'"');
+        }
+    }
+
+    fn write_protobuf(&self, out: &mut Vec<u8>, slot: &Slot, identity: Option<&Identity>, attributes: &[Label]) {
+        let before = out.len();
+        let mut empty = false;
+        wire::nested(out, METRIC_LABEL, |out| {
             out.extend_from_slice(&slot.head);
-            let value_start = out.len();
-            self.write_value(out, &slot.source, identity, attributes);
-            if out.len() == value_start {
-                out.truncate(before);
-            } else {
-                out.push(b'"');
-            }
+            wire::nested(out, LABEL_VALUE, |out| {
+                let value_start = out.len();
+                self.write_value(out, &slot.source, identity, attributes);
+                empty = out.len() == value_start;
+            });
+        });
+        if empty {
+            out.truncate(before);
         }
     }
 
@@ -92,18 +134,18 @@ impl<'a> BlockWriter<'a> {
         match source {
             Source::Job => {
                 if let Some(identity) = identity {
-                    write_job(out, identity);
+                    write_job(out, self.form, identity);
                 }
             }
-            Source::Instance => push_escaped(out, identity.map_or("", |identity| &identity.instance)),
-            Source::Scope => push_escaped(out, self.context.scope),
-            Source::ScopeVersion => push_escaped(out, self.context.scope_version),
+            Source::Instance => self.form.push(out, identity.map_or("", |identity| &identity.instance)),
+            Source::Scope => self.form.push(out, self.context.scope),
+            Source::ScopeVersion => self.form.push(out, self.context.scope_version),
             Source::Attributes(indices) => {
                 for (position, attribute) in indices.iter().filter_map(|index| attributes.get(*index)).enumerate() {
                     if position > 0 {
                         out.push(b';');
                     }
-                    push_value(out, attribute);
+                    push_value(out, self.form, attribute);
                 }
             }
         }
@@ -132,7 +174,7 @@ impl<'a> BlockWriter<'a> {
             sources.insert(name, Source::Attributes(indices));
         }
         sources.extend(ours.into_iter().map(|(name, source)| (name.to_owned(), source)));
-        let slots = sources.into_iter().map(|(name, source)| Slot { head: head(&name), source });
+        let slots = sources.into_iter().map(|(name, source)| Slot { head: self.form.head(&name), source });
         Layout {
             keys: attributes.iter().map(|attribute| attribute.key.clone()).collect(),
             identified,
@@ -141,32 +183,55 @@ impl<'a> BlockWriter<'a> {
     }
 }
 
-/// `name="`, the name itself in quotes where it is not a legacy one.
-fn head(name: &str) -> Vec<u8> {
-    let mut head = Vec::with_capacity(name.len() + 4);
-    if escaping::is_legacy_label(name) {
-        head.extend_from_slice(name.as_bytes());
-    } else {
-        head.push(b'"');
-        push_escaped(&mut head, name);
-        head.push(b'"');
+/// Of `io.prometheus.client.Metric` and `LabelPair`.
+const METRIC_LABEL: u32 = 1;
+const LABEL_NAME: u32 = 1;
+const LABEL_VALUE: u32 = 2;
+
+impl Form {
+    /// What stands before a value: in text `name="`, the name itself in quotes where it is not a legacy one.
+    fn head(self, name: &str) -> Vec<u8> {
+        let mut head = Vec::with_capacity(name.len() + 4);
+        match self {
+            Self::Protobuf => wire::bytes(&mut head, LABEL_NAME, name.as_bytes()),
+            Self::Text => {
+                if escaping::is_legacy_label(name) {
+                    head.extend_from_slice(name.as_bytes());
+                } else {
+                    head.push(b'"');
+                    push_escaped(&mut head, name);
+                    head.push(b'"');
+                }
+                head.extend_from_slice(b"=\"");
+            }
+        }
+        head
     }
-    head.extend_from_slice(b"=\"");
-    head
+
+    /// A value's text; NUL becomes U+FFFD in both forms, so that a series is the same in both.
+    fn push(self, out: &mut Vec<u8>, text: &str) {
+        match self {
+            Self::Text => push_escaped(out, text),
+            Self::Protobuf if text.contains('\0') => {
+                out.extend_from_slice(text.replace('\0', "\u{FFFD}").as_bytes());
+            }
+            Self::Protobuf => out.extend_from_slice(text.as_bytes()),
+        }
+    }
 }
 
 /// `service.namespace/service.name`.
-pub fn write_job(out: &mut Vec<u8>, identity: &Identity) {
+pub fn write_job(out: &mut Vec<u8>, form: Form, identity: &Identity) {
     if !identity.namespace.is_empty() {
-        push_escaped(out, &identity.namespace);
+        form.push(out, &identity.namespace);
         out.push(b'/');
     }
-    push_escaped(out, &identity.name);
+    form.push(out, &identity.name);
 }
 
-fn push_value(out: &mut Vec<u8>, attribute: &Label) {
+fn push_value(out: &mut Vec<u8>, form: Form, attribute: &Label) {
     match &attribute.value {
-        LabelValue::Text(text) => push_escaped(out, text),
+        LabelValue::Text(text) => form.push(out, text),
         LabelValue::Int(value) => number::push_i64(out, *value),
         LabelValue::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
         // Prometheus stores these two in canonical form only where a number is what they hold.
@@ -206,7 +271,7 @@ mod tests {
 
     fn block(namer: Namer, context: Context<'_>, identity: Option<&Identity>, attributes: &[Label]) -> String {
         let mut out = Vec::new();
-        BlockWriter::new(namer, context).write(&mut out, identity, attributes);
+        BlockWriter::new(namer, Form::Text, context).write(&mut out, identity, attributes);
         String::from_utf8(out).unwrap()
     }
 
@@ -280,7 +345,7 @@ mod tests {
 
     #[test]
     fn the_layout_follows_the_points() {
-        let mut writer = BlockWriter::new(Namer::default(), PLAIN);
+        let mut writer = BlockWriter::new(Namer::default(), Form::Text, PLAIN);
         let mut blocks = Vec::new();
         for attributes in [
             vec![Label::text("a", "1"), Label::text("b", "2")],

@@ -397,8 +397,8 @@ mod tests {
         let utf8 = Namer { strategy: NoUTF8EscapingWithSuffixes, escaping: Escaping::AllowUtf8 };
         let odd = utf8.metric("a", "x\"\ny", Kind::Gauge).unwrap();
         assert_eq!((odd.family(), odd.unit.as_deref()), ("a_x\"\ny", None));
-        let bare = Namer { strategy: NoTranslation, ..utf8 };
-        assert_eq!(bare.metric("_total", "", Kind::Counter), None, "no family name is left");
+        let untranslated = Namer { strategy: NoTranslation, ..utf8 };
+        assert_eq!(untranslated.metric("_total", "", Kind::Counter), None, "no family name is left");
         let plain = Namer { strategy: NoTranslation, ..namer }.metric("calls", "", Kind::Counter).unwrap();
         assert_eq!((plain.full.as_str(), plain.family()), ("calls", "calls"));
     }

@@ -22,6 +22,8 @@ pub enum Format {
     OpenMetrics001,
     /// `application/openmetrics-text; version=1.0.0`
     OpenMetrics100,
+    /// `application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited`
+    Protobuf,
 }
 
 /// The format and how names are escaped in it.
@@ -34,20 +36,26 @@ pub struct Choice {
 impl Choice {
     /// The answer's `Content-Type`.
     pub fn content_type(self) -> String {
-        let (media_type, version) = match self.format {
-            Format::Text004 => ("text/plain", "0.0.4"),
-            Format::Text100 => ("text/plain", "1.0.0"),
-            Format::OpenMetrics001 => ("application/openmetrics-text", "0.0.1"),
-            Format::OpenMetrics100 => ("application/openmetrics-text", "1.0.0"),
+        let base = match self.format {
+            Format::Text004 => "text/plain; version=0.0.4; charset=utf-8",
+            Format::Text100 => "text/plain; version=1.0.0; charset=utf-8",
+            Format::OpenMetrics001 => "application/openmetrics-text; version=0.0.1; charset=utf-8",
+            Format::OpenMetrics100 => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Format::Protobuf => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+            }
         };
-        let base = format!("{media_type}; version={version}; charset=utf-8");
-        if self.format.knows_escaping() { format!("{base}; escaping={}", self.escaping.as_str()) } else { base }
+        if self.format.knows_escaping() {
+            format!("{base}; escaping={}", self.escaping.as_str())
+        } else {
+            base.to_owned()
+        }
     }
 }
 
 impl Format {
     fn knows_escaping(self) -> bool {
-        matches!(self, Self::Text100 | Self::OpenMetrics100)
+        matches!(self, Self::Text100 | Self::OpenMetrics100 | Self::Protobuf)
     }
 }
 
@@ -88,13 +96,15 @@ fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
 fn acceptable(range: &str) -> Option<(u16, Choice)> {
     let mut parts = range.split(';').map(str::trim);
     let media_type = parts.next()?.to_ascii_lowercase();
-    let mut version = None;
+    let (mut version, mut proto, mut encoding) = (None, None, None);
     let mut escaping = Escaping::default();
     let mut quality = MAX_WEIGHT;
     for parameter in parts {
         let (name, value) = parameter.split_once('=').map(|(name, value)| (name.trim(), unquoted(value.trim())))?;
         match name.to_ascii_lowercase().as_str() {
             "version" => version = Some(value),
+            "proto" => proto = Some(value),
+            "encoding" => encoding = Some(value),
             "escaping" => escaping = Escaping::parse(value).unwrap_or_default(),
             "q" => quality = weight(parameter)?,
             _ => {}
@@ -106,6 +116,11 @@ fn acceptable(range: &str) -> Option<(u16, Choice)> {
         // Without a version the elder one, as Prometheus's own client libraries answer.
         ("application/openmetrics-text", None | Some("0.0.1")) => Format::OpenMetrics001,
         ("application/openmetrics-text", Some("1.0.0")) => Format::OpenMetrics100,
+        ("application/vnd.google.protobuf", _)
+            if proto == Some("io.prometheus.client.MetricFamily") && encoding == Some("delimited") =>
+        {
+            Format::Protobuf
+        }
         _ => return None,
     };
     let escaping = if format.knows_escaping() { escaping } else { Escaping::default() };
@@ -150,7 +165,18 @@ mod tests {
     fn negotiates_as_prometheus_does() {
         let text = "text/plain; version=0.0.4; charset=utf-8";
         let cases = [
-            (PROMETHEUS_3, "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8"),
+            // With native histograms on, then without.
+            (
+                PROMETHEUS_3,
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; \
+                 escaping=underscores",
+            ),
+            (
+                PROMETHEUS_3.split_once(",").unwrap().1,
+                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
+            ),
+            ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text", text),
+            ("application/vnd.google.protobuf", text),
             // Prometheus 2.42
             (
                 "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\

@@ -12,6 +12,7 @@ use crate::units::UnixNanos;
 
 use super::assemble::{Type, assemble};
 use super::escaping::Escaping;
+use super::labels::Form;
 use super::naming::Namer;
 use super::strict;
 use super::text::{Dialect, encode};
@@ -198,7 +199,7 @@ proptest! {
     /// formats show the same series.
     #[test]
     fn any_families_are_a_valid_scrape(families in vec(family(), 0..8), namer in namer(), created: bool) {
-        let scrape = assemble(&families, namer);
+        let scrape = assemble(&families, namer, Form::Text);
         let points: u64 = families.iter().map(|family| family.points.len() as u64).sum();
         let shown: usize = scrape.families.iter().filter(|family| family.kind != Type::Info).map(|family| family.series.len()).sum();
         let left_out: u64 = scrape.left_out.by_reason().iter().map(|(_, count)| count).sum();
@@ -226,7 +227,7 @@ proptest! {
     fn the_order_of_points_does_not_show(mut family in family(), namer in namer()) {
         let text = |family: &Family| {
             let families = [family.clone()];
-            let scrape = assemble(&families, namer);
+            let scrape = assemble(&families, namer, Form::Text);
             (scrape.left_out.duplicate == 0).then(|| encode(&scrape, Dialect::Prometheus))
         };
         // Of two resources with one identity and one time either may be the newest.

@@ -29,8 +29,10 @@ use crate::series::Family;
 use crate::telemetry::own::OwnMetrics;
 
 use super::assemble::{LeftOut, assemble};
+use super::labels::Form;
 use super::naming::Namer;
 use super::negotiate::{self, Choice, Format};
+use super::protobuf;
 use super::text::{self, Dialect};
 
 /// Scrapes that are built at the same time.
@@ -105,8 +107,11 @@ where
         let families = (self.families)().await;
         let namer = Namer { strategy: self.strategy, escaping: choice.escaping };
         let dialect = match choice.format {
-            Format::Text004 | Format::Text100 => Dialect::Prometheus,
-            Format::OpenMetrics001 | Format::OpenMetrics100 => Dialect::OpenMetrics { created: self.created_lines },
+            Format::Text004 | Format::Text100 => Some(Dialect::Prometheus),
+            Format::OpenMetrics001 | Format::OpenMetrics100 => {
+                Some(Dialect::OpenMetrics { created: self.created_lines })
+            }
+            Format::Protobuf => None,
         };
         // The slot goes along: building continues when the client leaves.
         let build = move || {
@@ -160,9 +165,13 @@ struct Built {
     left_out: LeftOut,
 }
 
-fn build(families: &[Family], namer: Namer, dialect: Dialect, gzip: bool) -> Built {
-    let scrape = assemble(families, namer);
-    let body = text::encode(&scrape, dialect);
+/// A text format, or protobuf where none is given.
+fn build(families: &[Family], namer: Namer, dialect: Option<Dialect>, gzip: bool) -> Built {
+    let scrape = assemble(families, namer, if dialect.is_some() { Form::Text } else { Form::Protobuf });
+    let body = match dialect {
+        Some(dialect) => text::encode(&scrape, dialect),
+        None => protobuf::encode(&scrape),
+    };
     let left_out = scrape.left_out;
     if gzip
         && body.len() >= GZIP_FROM_BYTES

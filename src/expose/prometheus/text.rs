@@ -14,6 +14,7 @@ use crate::units::UnixNanos;
 
 use super::assemble::{Exposed, Scrape, Series, Shown, Type, monotonic_sum};
 use super::escaping;
+use super::exemplars;
 use super::labels::push_escaped;
 use super::number::{canonical, push_f64, push_i64, push_seconds, push_u64};
 
@@ -133,7 +134,7 @@ impl<'a> Writer<'a> {
             self.sample(&opening, series);
             self.value(series.value);
             if exemplars {
-                self.exemplar(series.exemplars.iter().max_by_key(|exemplar| exemplar.time));
+                self.exemplar(exemplars::newest(series.exemplars));
             }
             self.out.push(b'\n');
             self.created(created.as_ref(), series);
@@ -181,7 +182,7 @@ impl<'a> Writer<'a> {
         };
         let with_exemplars = self.dialect != Dialect::Prometheus && !series.exemplars.is_empty();
         if with_exemplars {
-            sort_into_buckets(series.exemplars, bounds, endings.len(), in_buckets);
+            exemplars::sort_into_buckets(series.exemplars, bounds, in_buckets);
         }
         let mut cumulative = 0_u64;
         let last = endings.len().saturating_sub(1);
@@ -240,15 +241,19 @@ impl<'a> Writer<'a> {
         if self.dialect == Dialect::Prometheus {
             return;
         }
-        let Some(exemplar) = exemplar.filter(|exemplar| exemplar.trace_id != [0; 16]) else { return };
+        let Some(exemplar) = exemplar else { return };
         let out = &mut self.out;
-        out.extend_from_slice(b" # {trace_id=\"");
-        push_hex(out, &exemplar.trace_id);
-        if exemplar.span_id != [0; 8] {
-            out.extend_from_slice(b"\",span_id=\"");
-            push_hex(out, &exemplar.span_id);
+        out.extend_from_slice(b" # {");
+        for (index, (name, id)) in exemplars::labels(exemplar).enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b"=\"");
+            exemplars::push_hex(out, id);
+            out.push(b'"');
         }
-        out.extend_from_slice(b"\"} ");
+        out.extend_from_slice(b"} ");
         push_f64(out, exemplar.value);
         if exemplar.time != UnixNanos::default() {
             out.push(b' ');
@@ -310,32 +315,6 @@ fn openmetrics_type(family: &Exposed<'_>) -> &'static str {
 fn bucket_endings(bounds: &[f64]) -> Vec<Vec<u8>> {
     let finite = bounds.iter().copied().filter(|bound| bound.is_finite());
     finite.chain([f64::INFINITY]).map(|bound| format!("le=\"{}\"}} ", canonical(bound)).into_bytes()).collect()
-}
-
-/// Each bucket's exemplar: the largest value in it, the newest of equal ones.
-fn sort_into_buckets<'a>(
-    exemplars: &'a [Exemplar],
-    bounds: &[f64],
-    buckets: usize,
-    in_buckets: &mut Vec<Option<&'a Exemplar>>,
-) {
-    in_buckets.clear();
-    in_buckets.resize(buckets, None);
-    for exemplar in exemplars.iter().filter(|exemplar| !exemplar.value.is_nan()) {
-        let index = bounds.partition_point(|bound| *bound < exemplar.value);
-        let Some(best) = in_buckets.get_mut(index.min(buckets.saturating_sub(1))) else { continue };
-        let beats = |known: &Exemplar| (known.value, known.time) < (exemplar.value, exemplar.time);
-        if best.is_none_or(beats) {
-            *best = Some(exemplar);
-        }
-    }
-}
-
-fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
-    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + (nibble - 10) };
-    for byte in bytes {
-        out.extend_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
-    }
 }
 
 #[cfg(test)]

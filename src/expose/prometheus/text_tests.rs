@@ -4,13 +4,14 @@ use super::*;
 use crate::config::TranslationStrategy;
 use crate::expose::prometheus::assemble::assemble;
 use crate::expose::prometheus::escaping::Escaping;
+use crate::expose::prometheus::labels::Form;
 use crate::expose::prometheus::naming::Namer;
 use crate::series::{Family, Identity, Kind, Label, Point, Value};
 
 const OPENMETRICS: Dialect = Dialect::OpenMetrics { created: false };
 
 fn text(families: &[Family], namer: Namer, dialect: Dialect) -> String {
-    String::from_utf8(encode(&assemble(families, namer), dialect)).unwrap()
+    String::from_utf8(encode(&assemble(families, namer, Form::Text), dialect)).unwrap()
 }
 
 fn identity() -> Option<Arc<Identity>> {
