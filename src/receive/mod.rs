@@ -8,7 +8,7 @@
 //! - this stage knows neither what attributes mean nor what rides beside a record: the check-and-observe function
 //!   ([`Observe`]) is handed to it at start-up.
 //!
-//! [`serve`] holds the listeners and their connections, [`grpc`] and [`http`] the two transports, [`intake`] the road
+//! [`serve`] holds the listeners and their connections, [`Grpc`] and [`Http`] are the two transports, [`Intake`] the road
 //! they share, [`inflate`] the one place that decompresses. [`otlp`] puts them together from the configuration.
 
 pub mod admission;

@@ -1,4 +1,4 @@
-//! The success message, the same three bytes of schema for all signals.
+//! The success message, which has the same shape on the wire for all signals.
 //!
 //! `Export{Trace,Metrics,Logs}ServiceResponse` holds `partial_success` (1), and that `rejected_…` (1) and
 //! `error_message` (2). Requests are taken whole, so nothing is ever rejected: without a warning the message is empty.

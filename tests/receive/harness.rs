@@ -32,7 +32,7 @@ pub struct Server {
 pub struct Options {
     pub otlp: config::Otlp,
     pub journal_bytes: usize,
-    pub connections: usize,
+    pub limits: config::Limits,
     pub grace: Duration,
 }
 
@@ -42,7 +42,7 @@ impl Default for Options {
         otlp.grpc.endpoint = Some("127.0.0.1:0".to_owned());
         otlp.http.endpoint = Some("127.0.0.1:0".to_owned());
         otlp.max_request_size = config::Size::mib(1);
-        Self { otlp, journal_bytes: 64 << 20, connections: 1024, grace: Duration::from_secs(30) }
+        Self { otlp, journal_bytes: 64 << 20, limits: config::Limits::default(), grace: Duration::from_secs(30) }
     }
 }
 
@@ -56,7 +56,8 @@ impl Server {
     }
 
     pub async fn with_connections(connections: usize) -> Self {
-        Self::with(Options { connections, ..Options::default() }).await
+        let limits = config::Limits { connections, ..config::Limits::default() };
+        Self::with(Options { limits, ..Options::default() }).await
     }
 
     pub async fn with_grace(grace: Duration) -> Self {
@@ -64,16 +65,15 @@ impl Server {
     }
 
     pub async fn with(options: Options) -> Self {
-        let Options { otlp, journal_bytes, connections, grace } = options;
+        let Options { otlp, journal_bytes, limits, grace } = options;
         let bound = BoundOtlp::bind(&otlp).await.unwrap();
         let [("grpc", grpc), ("http", http)] = bound.addresses()[..] else { panic!("two listeners") };
         let journal = Journal::in_memory(journal_bytes);
         let fold = journal.reader("fold", Behind::Refuse, Wants::ALL, || {});
         let own = Arc::new(OwnMetrics::new(UnixNanos(1)));
-        let limits = IntakeLimits::of(&otlp, &config::Limits::default());
-        let intake = Intake::new(limits, count(), journal, Arc::clone(&own));
+        let intake = Intake::new(IntakeLimits::of(&otlp, &limits), count(), journal, Arc::clone(&own));
         let admission = intake.admission().clone();
-        let connections = Connections::new(connections, Arc::clone(&own));
+        let connections = Connections::new(limits.connections, Arc::clone(&own));
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(bound.serve(intake, connections, grace, stopped));
         Self { grpc, http, own, admission, fold, stop, serving }

@@ -176,6 +176,39 @@ async fn bombs_are_refused_and_cost_little() {
     assert_eq!(server.held_bytes(), 0);
 }
 
+/// Scenario: one body beyond `in_flight` is half sent; others come meanwhile.
+/// Guarantees: what was announced costs nothing, what has arrived does; the one that passed the limit gets through, the
+/// others are told when to come again, and then may.
+#[tokio::test]
+async fn at_the_limit_others_are_refused_until_the_bytes_are_gone() {
+    let mut options = Options::default();
+    options.limits.in_flight = Size(500_000);
+    let mut server = Server::with(options).await;
+    let large = post("application/x-protobuf", "", &traces(1, 600_000).encode_to_vec());
+    let mut first = TcpStream::connect(server.http).await.unwrap();
+    first.write_all(&large[..1000]).await.unwrap();
+    server.until_held(1).await;
+    assert!(server.held_bytes() < 1000, "not what was announced");
+    let small = post("application/x-protobuf", "connection: close\r\n", &traces(1, 100).encode_to_vec());
+    assert!(exchange(&server, &small).await.starts_with("HTTP/1.1 200 OK"));
+
+    let (most, rest) = large.split_at(590_000);
+    first.write_all(&most[1000..]).await.unwrap();
+    server.until_held(580_000).await;
+    let refused = exchange(&server, &small).await;
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("retry-after: 1"), "{refused}");
+    let framed = [&[0_u8; 5][..], &[0; 100]].concat();
+    assert_eq!(harness::raw_grpc(server.grpc, &[], framed).await, "14", "one account for both ports");
+
+    first.write_all(rest).await.unwrap();
+    let mut answer = [0; 15];
+    first.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    assert_eq!(server.held_bytes(), 0);
+    assert!(exchange(&server, &small).await.starts_with("HTTP/1.1 200 OK"));
+    assert_eq!(server.journaled().len(), 3);
+}
+
 /// Scenario: 100 connections to each port that have begun a request and do not get on with it: heads, bodies, frames.
 /// Guarantees: others are served meanwhile.
 #[tokio::test]
