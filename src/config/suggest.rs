@@ -44,7 +44,7 @@ pub(super) fn nearest<'a>(found: &str, candidates: &[&'a str]) -> Option<&'a str
     let by_edits = candidates
         .iter()
         .map(|candidate| (distance(candidate), *candidate))
-        .filter(|(edits, candidate)| *edits <= close_enough(candidate))
+        .filter(|(edits, candidate)| *edits <= close_enough(candidate) && (*edits == 0 || *edits < wanted.len()))
         .min_by_key(|(edits, _)| *edits)
         .map(|(_, candidate)| candidate);
     let contained = || {
