@@ -4,7 +4,7 @@
 //! Invariants:
 //! - nothing is lost silently: what JSON says under a known name is in the bytes, or the document is refused with the
 //!   field, line and column; only unknown names are ignored, as the protocol demands;
-//! - decoded bytes pass [`super::visit`]: strings are UTF-8, nothing stands twice that may stand once, no message is
+//! - decoded bytes pass [`mod@super::visit`]: strings are UTF-8, nothing stands twice that may stand once, no message is
 //!   nested deeper than protobuf's limit. Depth costs no stack beyond that limit, whatever the document;
 //! - encoding and decoding again gives the same content; unknown protobuf fields have no name and are left out.
 //!

@@ -3,7 +3,7 @@
 //! No I/O and no policy: this stage knows the protocol and nothing of what its attributes mean.
 //!
 //! - [`wire`]: the protobuf cursor;
-//! - [`visit`]: the validity pass, which shows the items it checks to a visitor;
+//! - [`mod@visit`]: the validity pass, which shows the items it checks to a visitor;
 //! - [`view`]: every field of a checked message, read lazily;
 //! - [`splice`](mod@splice): attributes added to, and cut out of, a checked request;
 //! - [`split`](mod@split): requests split by item and put together;

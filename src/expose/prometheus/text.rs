@@ -7,7 +7,7 @@
 //!   format.
 //!
 //! The two formats share everything but the metadata, exemplars and `_created`; version 1.0.0 of each differs from its
-//! elder only in what [`naming`](super::naming) and [`escaping`](super::escaping) did to the names before.
+//! elder only in what [`naming`](super::naming) and [`mod@super::escaping`] did to the names before.
 
 use crate::series::{Exemplar, Histogram};
 use crate::units::UnixNanos;

@@ -1,7 +1,7 @@
 //! Views: every field of a checked request, read where it lies.
 //!
 //! Invariants:
-//! - on bytes that [`super::visit`] accepts, a view reads exactly what `opentelemetry-proto` would decode, but for string
+//! - on bytes that [`mod@super::visit`] accepts, a view reads exactly what `opentelemetry-proto` would decode, but for string
 //!   indexes into a profile's dictionary, which are no value here ([`AnyValue::Empty`]);
 //! - on any other bytes nothing panics and nothing loops: a field that cannot be read has its default, an iterator ends;
 //! - nothing is allocated.
