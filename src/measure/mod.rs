@@ -16,3 +16,6 @@ pub mod time;
 
 pub use fold::{Asker, Fold, Unanswered};
 pub use state::{Mode, State};
+
+#[cfg(test)]
+mod tests;

@@ -255,6 +255,16 @@ impl Ai {
         self.models.expire(now, expiry);
     }
 
+    /// The client metrics' series.
+    pub fn client(&self) -> &Table<ClientSeries> {
+        &self.client
+    }
+
+    /// The models' series.
+    pub fn model_table(&self) -> &Table<ModelSeries> {
+        &self.models
+    }
+
     pub fn series(&self) -> usize {
         self.client.len() + self.models.len()
     }

@@ -1,7 +1,7 @@
 //! Percentiles over trailing windows.
 //!
 //! Time is cut into slices of a twelfth of the shortest window. One live histogram takes what comes; a closed slice is
-//! kept in its compressed form, and folded into the slices of the longer windows. A window of w at time t covers its
+//! kept in a compressed form, and folded into the slices of the longer windows. A window of w at time t covers its
 //! closed slices that ended after t − w, and the live one: between w and w + w/12 of data.
 //!
 //! Values have three significant digits from a microsecond to an hour; a quantile is the smallest v with F(v) ≥ q.
@@ -10,7 +10,6 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Deserializer, Serializer as _, V2Serializer};
 use serde::{Deserialize, Serialize};
 
 use crate::series::Merge;
@@ -177,17 +176,28 @@ fn add_widened(all: &mut Histogram<u64>, part: &Histogram<u32>) {
     }
 }
 
+/// Values and counts, each value as its distance from the one before: a function of what was recorded alone.
 fn compress(histogram: &Histogram<u32>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    // Writing to a vector fails only for histograms larger than 4 GiB.
-    let _written = V2Serializer::new().serialize(histogram, &mut bytes);
-    bytes
+    let mut before = 0;
+    let steps = histogram.iter_recorded().map(|step| {
+        let value = step.value_iterated_to();
+        let distance = value - std::mem::replace(&mut before, value);
+        (distance, step.count_at_value())
+    });
+    // Writing numbers to a vector cannot fail.
+    postcard::to_stdvec(&steps.collect::<Vec<(u64, u32)>>()).unwrap_or_default()
 }
 
-fn decompress(mut bytes: &[u8]) -> Option<Histogram<u32>> {
-    let mut histogram: Histogram<u32> = Deserializer::new().deserialize(&mut bytes).ok()?;
-    histogram.auto(true);
-    Some(histogram)
+/// `None` for an empty slice, and for bytes that are none.
+fn decompress(bytes: &[u8]) -> Option<Histogram<u32>> {
+    let steps: Vec<(u64, u32)> = postcard::from_bytes(bytes).ok()?;
+    let mut histogram = empty()?;
+    let mut value = 0_u64;
+    for (distance, count) in &steps {
+        value = value.saturating_add(*distance);
+        histogram.record_n(value.min(HIGHEST_NS), *count).ok()?;
+    }
+    (!steps.is_empty()).then_some(histogram)
 }
 
 #[cfg(test)]
