@@ -177,10 +177,10 @@ async fn bombs_are_refused_and_cost_little() {
 }
 
 /// Scenario: one body beyond `in_flight` is half sent; others come meanwhile.
-/// Guarantees: what was announced costs nothing, what has arrived does; the one that passed the limit gets through, the
-/// others are told when to come again, and then may.
+/// Guarantees: what was announced costs nothing, what has arrived does; the one that passed the limit gets through and
+/// takes no room from small ones; another that is beyond its share is told when to come again, and then may.
 #[tokio::test]
-async fn at_the_limit_others_are_refused_until_the_bytes_are_gone() {
+async fn one_request_at_a_time_passes_the_limit() {
     let mut options = Options::default();
     options.limits.in_flight = Size(500_000);
     let mut server = Server::with(options).await;
@@ -189,24 +189,28 @@ async fn at_the_limit_others_are_refused_until_the_bytes_are_gone() {
     first.write_all(&large[..1000]).await.unwrap();
     server.until_held(1).await;
     assert!(server.held_bytes() < 1000, "not what was announced");
-    let small = post("application/x-protobuf", "connection: close\r\n", &traces(1, 100).encode_to_vec());
-    assert!(exchange(&server, &small).await.starts_with("HTTP/1.1 200 OK"));
 
     let (most, rest) = large.split_at(590_000);
     first.write_all(&most[1000..]).await.unwrap();
     server.until_held(580_000).await;
-    let refused = exchange(&server, &small).await;
+    let small = post("application/x-protobuf", "connection: close\r\n", &traces(1, 100).encode_to_vec());
+    let answer = exchange(&server, &small).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    let medium = traces(1, 300_000).encode_to_vec();
+    let second = post("application/x-protobuf", "connection: close\r\n", &medium);
+    let refused = exchange(&server, &second).await;
     assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("retry-after: 1"), "{refused}");
-    let framed = [&[0_u8; 5][..], &[0; 100]].concat();
-    assert_eq!(harness::raw_grpc(server.grpc, &[], framed).await, "14", "one account for both ports");
+    let framed = [&[0_u8][..], &(medium.len() as u32).to_be_bytes(), &medium].concat();
+    assert_eq!(harness::raw_grpc(server.grpc, &[], framed.clone()).await, "14", "one account for both ports");
 
     first.write_all(rest).await.unwrap();
     let mut answer = [0; 15];
     first.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200 OK");
     assert_eq!(server.held_bytes(), 0);
-    assert!(exchange(&server, &small).await.starts_with("HTTP/1.1 200 OK"));
-    assert_eq!(server.journaled().len(), 3);
+    assert!(exchange(&server, &second).await.starts_with("HTTP/1.1 200 OK"));
+    assert_eq!(harness::raw_grpc(server.grpc, &[], framed).await, "0");
+    assert_eq!(server.journaled().len(), 4);
 }
 
 /// Scenario: 100 connections to each port that have begun a request and do not get on with it: heads, bodies, frames.
