@@ -327,7 +327,7 @@ fn lent(
     let enrich = destination.enrich.then(|| {
         let enricher = Arc::clone(enricher);
         let enrich: Enrich<Observations> = Arc::new(move |record| match record.signal() {
-            Some(signal) => enricher.enrich(signal, &record.bytes, record.received),
+            Some(signal) => enricher.enrich(signal, &record.bytes, record.rides(), record.received),
             None => record.bytes.clone(),
         });
         enrich

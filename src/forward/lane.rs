@@ -53,7 +53,7 @@ impl<R> Backlog<R> {
 /// The stop's deadline has passed.
 struct OutOfTime;
 
-impl<R: Send + 'static, E: Export> Lane<R, E> {
+impl<R: Send + Sync + 'static, E: Export> Lane<R, E> {
     pub fn new(
         reader: Reader<R>,
         appended: Arc<Notify>,

@@ -132,7 +132,7 @@ struct Shared<R> {
     overload_logged: AtomicU64,
 }
 
-impl<R: Send + 'static> Intake<R> {
+impl<R: Send + Sync + 'static> Intake<R> {
     pub fn new(limits: IntakeLimits, observe: Observe<R>, journal: Journal<R>, own: Arc<OwnMetrics>) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let shared = Shared {
