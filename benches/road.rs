@@ -10,9 +10,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
+use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use qiyas::config::Config;
 use qiyas::journal::{Behind, Entry, Journal, Origin, Payload, Wants};
@@ -22,106 +20,14 @@ use qiyas::observe::genai::price::Prices;
 use qiyas::otlp::{self, Signal, visit};
 use qiyas::units::UnixNanos;
 
+#[path = "spans/mod.rs"]
+mod spans;
+
 const SPANS: usize = 100;
 const NOW: u64 = 1_795_521_600_000_000_000;
 
-fn text(key: &str, value: impl Into<String>) -> KeyValue {
-    attribute(key, Value::StringValue(value.into()))
-}
-
-fn int(key: &str, value: i64) -> KeyValue {
-    attribute(key, Value::IntValue(value))
-}
-
-fn attribute(key: &str, value: Value) -> KeyValue {
-    KeyValue { key: key.into(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
-}
-
-fn span(index: usize, name: &str, kind: i32, attributes: Vec<KeyValue>) -> Span {
-    let id = (index as u64 + 1) * 0x9e37_79b9_7f4a_7c15;
-    Span {
-        trace_id: [id.to_be_bytes(), id.to_le_bytes()].concat(),
-        span_id: id.to_be_bytes().into(),
-        parent_span_id: (id ^ 1).to_be_bytes().into(),
-        name: name.into(),
-        kind,
-        start_time_unix_nano: NOW - 1_000_000 * (index as u64 % 97 + 1),
-        end_time_unix_nano: NOW,
-        attributes,
-        status: Some(Status { message: String::new(), code: i32::from(index.is_multiple_of(50)) * 2 }),
-        ..Span::default()
-    }
-}
-
-fn http_span(index: usize) -> Span {
-    span(
-        index,
-        "GET /api/orders/{id}",
-        2,
-        vec![
-            text("http.request.method", "GET"),
-            text("url.scheme", "https"),
-            text("url.path", format!("/api/orders/{index}")),
-            text("http.route", "/api/orders/{id}"),
-            int("http.response.status_code", 200),
-            text("network.protocol.version", "1.1"),
-            text("server.address", "shop.example.com"),
-            int("server.port", 443),
-            text("client.address", "203.0.113.7"),
-            text("user_agent.original", "Mozilla/5.0 (X11; Linux)"),
-            text("user.id", format!("user-{}", index % 10_000)),
-            text("session.id", format!("session-{}", index % 5_000)),
-            int("thread.id", 7),
-            text("thread.name", "worker-7"),
-        ],
-    )
-}
-
-fn ai_span(index: usize) -> Span {
-    span(
-        index,
-        "chat gpt-4o-mini",
-        3,
-        vec![
-            text("gen_ai.operation.name", "chat"),
-            text("gen_ai.provider.name", "openai"),
-            text("gen_ai.request.model", "gpt-4o-mini"),
-            text("gen_ai.response.model", "gpt-4o-mini-2024-07-18"),
-            text("gen_ai.response.id", format!("chatcmpl-{index}")),
-            int("gen_ai.usage.input_tokens", 1000 + index as i64),
-            int("gen_ai.usage.output_tokens", 100 + index as i64 % 40),
-            int("gen_ai.usage.cache_read.input_tokens", 512),
-            attribute("gen_ai.request.temperature", Value::DoubleValue(0.7)),
-            int("gen_ai.request.max_tokens", 512),
-            text("server.address", "api.openai.com"),
-            int("server.port", 443),
-            text("user.id", format!("user-{}", index % 10_000)),
-            text("gen_ai.conversation.id", format!("conversation-{}", index % 5_000)),
-        ],
-    )
-}
-
-fn batch(span: impl Fn(usize) -> Span, from: usize) -> bytes::Bytes {
-    let request = ExportTraceServiceRequest {
-        resource_spans: vec![ResourceSpans {
-            resource: Some(Resource {
-                attributes: vec![
-                    text("service.name", "shop"),
-                    text("service.namespace", "demo"),
-                    text("service.instance.id", "pod-1"),
-                    text("telemetry.sdk.language", "python"),
-                ],
-                ..Resource::default()
-            }),
-            scope_spans: vec![ScopeSpans {
-                scope: Some(InstrumentationScope { name: "bench".into(), ..InstrumentationScope::default() }),
-                spans: (from..from + SPANS).map(span).collect(),
-                ..ScopeSpans::default()
-            }],
-            ..ResourceSpans::default()
-        }],
-    };
-    request.encode_to_vec().into()
+fn batch(span: fn(usize, u64) -> Span, from: usize) -> bytes::Bytes {
+    spans::request((from..from + SPANS).map(|index| span(index, NOW)).collect()).encode_to_vec().into()
 }
 
 fn state() -> (Arc<Observer>, State) {
@@ -132,10 +38,8 @@ fn state() -> (Arc<Observer>, State) {
     (observer, state)
 }
 
-type MakeSpan = fn(usize) -> Span;
-
 fn road(criterion: &mut Criterion) {
-    let kinds: [(&str, MakeSpan); 2] = [("http", http_span), ("ai", ai_span)];
+    let kinds: [(&str, fn(usize, u64) -> Span); 2] = [("http", spans::http), ("ai", spans::ai)];
     for (kind, make) in kinds {
         let request = batch(make, 0);
         let mut group = criterion.benchmark_group(kind);

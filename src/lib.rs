@@ -18,6 +18,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod exporter;
 pub mod expose;
 pub mod forward;
 pub mod journal;

@@ -69,6 +69,7 @@ pub enum StartError {
 pub struct Sidecar {
     addresses: Vec<(String, SocketAddr)>,
     journal: Journal<Observations>,
+    intake: Intake<Observations>,
     fold: Fold,
     forwarder: Forwarder,
     own_sources: JoinSet<()>,
@@ -170,7 +171,7 @@ impl Sidecar {
         let (stop_endpoints, endpoints_stop) = watch::channel(false);
         let mut receivers = JoinSet::new();
         let grace = config.shutdown.0 / RECEIVERS_SHARE;
-        receivers.spawn(otlp.serve(intake, connections.clone(), grace, receivers_stop));
+        receivers.spawn(otlp.serve(intake.clone(), connections.clone(), grace, receivers_stop));
         let mut endpoints = JoinSet::new();
         if let Some(listener) = prometheus {
             let (families, health) = (sources.clone(), sources.clone());
@@ -199,6 +200,7 @@ impl Sidecar {
         Ok(Self {
             addresses,
             journal,
+            intake,
             fold,
             forwarder,
             own_sources,
@@ -214,12 +216,19 @@ impl Sidecar {
         &self.addresses
     }
 
+    /// What a program that embeds the sidecar hands its telemetry to; see [`crate::exporter`].
+    pub fn intake(&self) -> &Intake<Observations> {
+        &self.intake
+    }
+
     /// Stops accepting, drains within `longest`, and ends.
     pub async fn stop(mut self, longest: Duration) {
         let deadline = Instant::now() + longest;
         self.own_sources.shutdown().await;
         self.stop_receivers.send_replace(true);
         while self.receivers.join_next().await.is_some() {}
+        // Exporters of this process are not among the receivers: what they bring from now on has no one to take it.
+        self.intake.close();
         self.catch_up(deadline).await;
         self.forwarder.drain(deadline).await;
         self.stop_endpoints.send_replace(true);
@@ -318,7 +327,7 @@ fn lent(
     let enrich = destination.enrich.then(|| {
         let enricher = Arc::clone(enricher);
         let enrich: Enrich<Observations> = Arc::new(move |record| match record.signal() {
-            Some(signal) => enricher.enrich(signal, &record.bytes, record.received),
+            Some(signal) => enricher.enrich(signal, &record.bytes, record.rides(), record.received),
             None => record.bytes.clone(),
         });
         enrich

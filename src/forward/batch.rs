@@ -106,7 +106,7 @@ impl Queue {
 }
 
 /// Enriches records and cuts those that are too long.
-pub async fn prepare<R: Send + 'static>(records: Vec<Arc<Record<R>>>, enrich: Option<Enrich<R>>) -> Vec<Part> {
+pub async fn prepare<R: Send + Sync + 'static>(records: Vec<Arc<Record<R>>>, enrich: Option<Enrich<R>>) -> Vec<Part> {
     let total_bytes: usize = records.iter().map(|record| record.bytes.len()).sum();
     let largest_bytes = records.iter().map(|record| record.bytes.len()).max().unwrap_or(0);
     let is_light = enrich.is_none() && largest_bytes <= REQUEST_BYTES;

@@ -55,7 +55,7 @@ struct OutOfTime {
     unsent: u64,
 }
 
-impl<R: Send + 'static, E: Export> Lane<R, E> {
+impl<R: Send + Sync + 'static, E: Export> Lane<R, E> {
     pub fn new(
         reader: Reader<R>,
         appended: Arc<Notify>,

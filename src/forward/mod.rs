@@ -80,7 +80,7 @@ impl Forwarder {
     }
 
     /// Starts sending to a destination whatever is appended from now on. Must be called within a tokio runtime.
-    pub fn add<R: Send + 'static>(
+    pub fn add<R: Send + Sync + 'static>(
         &mut self,
         config: &Forward,
         journal: &Journal<R>,
@@ -91,7 +91,7 @@ impl Forwarder {
         Ok(())
     }
 
-    fn add_with<R: Send + 'static>(
+    fn add_with<R: Send + Sync + 'static>(
         &mut self,
         config: &Forward,
         journal: &Journal<R>,

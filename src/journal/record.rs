@@ -1,7 +1,5 @@
 //! What stands in the journal.
 
-use std::sync::Mutex;
-
 use bytes::Bytes;
 
 use crate::otlp::Signal;
@@ -40,7 +38,7 @@ pub struct Record<R> {
     pub items: u32,
     pub bytes: Bytes,
     pub(super) cost_bytes: usize,
-    pub(super) rides: Mutex<Option<R>>,
+    pub(super) rides: Option<R>,
 }
 
 impl<R> Record<R> {
@@ -53,12 +51,12 @@ impl<R> Record<R> {
         bytes: Bytes,
         rides: R,
     ) -> Self {
-        Self { sequence, received, origin, payload, items: 0, bytes, cost_bytes: 0, rides: Mutex::new(Some(rides)) }
+        Self { sequence, received, origin, payload, items: 0, bytes, cost_bytes: 0, rides: Some(rides) }
     }
 
-    /// Takes what rides beside the record; `None` once taken, or where nothing was known (after a restart).
-    pub fn take_rides(&self) -> Option<R> {
-        self.rides.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+    /// What rides beside the record; `None` where nothing is known of it.
+    pub fn rides(&self) -> Option<&R> {
+        self.rides.as_ref()
     }
 
     pub fn signal(&self) -> Option<Signal> {

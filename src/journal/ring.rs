@@ -218,7 +218,7 @@ impl<R> Ring<R> {
             items: entry.items,
             bytes: entry.bytes,
             cost_bytes,
-            rides: Mutex::new(entry.rides),
+            rides: entry.rides,
         }));
         sequence
     }

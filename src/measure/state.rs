@@ -81,8 +81,10 @@ impl State {
             Payload::Tick => {}
             Payload::Otlp(signal) => {
                 // What rode along is there unless the record comes from a replay; then it is observed anew.
-                let rides = record.take_rides();
-                match rides.map_or_else(|| self.observer.observe(signal, &record.bytes), Ok) {
+                if let Some(seen) = record.rides() {
+                    return self.fold_request(signal, record.origin, &record.bytes, seen);
+                }
+                match self.observer.observe(signal, &record.bytes) {
                     Ok(seen) => self.fold_request(signal, record.origin, &record.bytes, &seen),
                     Err(_) => self.ignore("malformed", 1),
                 }

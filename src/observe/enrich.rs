@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 use super::genai::price::{PriceMemo, Priceable, Prices};
-use super::{Call, Observer, Role, Span};
+use super::{Call, Observations, Observer, Role, Span};
 use crate::otlp::Signal;
 use crate::otlp::splice::{Attribute, Edits, ItemEdit, Value, splice};
 use crate::units::UnixNanos;
@@ -25,13 +25,22 @@ impl Enricher {
         Self { observer, prices: Mutex::new(PriceMemo::new(prices)) }
     }
 
-    /// The request with what is known added to its AI spans; the same bytes where there is nothing to add.
-    pub fn enrich(&self, signal: Signal, request: &Bytes, received: UnixNanos) -> Bytes {
+    /// The request with what is known added to its AI spans; the same bytes where there is nothing to add. `seen`: what
+    /// was observed of it, where that is still at hand.
+    pub fn enrich(&self, signal: Signal, request: &Bytes, seen: Option<&Observations>, received: UnixNanos) -> Bytes {
         if signal != Signal::Traces {
             return request.clone();
         }
-        // Both were checked when the request was accepted; were they not, it leaves as it came.
-        let Ok(seen) = self.observer.observe(signal, request) else { return request.clone() };
+        let anew;
+        let seen = match seen {
+            Some(seen) => seen,
+            None => {
+                // It was checked when it was accepted; were it not, it leaves as it came.
+                let Ok(observed) = self.observer.observe(signal, request) else { return request.clone() };
+                anew = observed;
+                &anew
+            }
+        };
         let leaves = seen.calls.iter().filter(|call| call.role == Role::Leaf);
         let items = leaves.filter_map(|call| {
             let span = seen.spans.get(call.span as usize)?;

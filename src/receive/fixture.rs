@@ -50,7 +50,7 @@ impl Fixture {
     pub fn journaled(&mut self) -> Vec<(Signal, u32, Bytes)> {
         std::iter::from_fn(|| self.fold.read())
             .map(|record| {
-                assert_eq!(record.take_rides(), Some("rides"));
+                assert_eq!(record.rides(), Some(&"rides"));
                 (record.signal().unwrap(), record.items, record.bytes.clone())
             })
             .collect()

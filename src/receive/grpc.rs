@@ -74,7 +74,7 @@ impl Route {
     }
 }
 
-impl<R: Send + 'static> Grpc<R> {
+impl<R: Send + Sync + 'static> Grpc<R> {
     pub fn new(intake: Intake<R>, auth: Option<Arc<Auth>>) -> Self {
         Self { intake, auth }
     }

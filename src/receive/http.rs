@@ -62,7 +62,7 @@ fn signal_of(path: &str) -> Option<Signal> {
     }
 }
 
-impl<R: Send + 'static> Http<R> {
+impl<R: Send + Sync + 'static> Http<R> {
     pub fn new(intake: Intake<R>, auth: Option<Arc<Auth>>, cors: Cors) -> Self {
         Self { intake, auth, cors: Arc::new(cors) }
     }

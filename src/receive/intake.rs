@@ -53,11 +53,13 @@ pub struct Observed<R> {
 /// Checks a request and observes it, in one pass.
 pub type Observe<R> = Arc<dyn Fn(Signal, &Bytes) -> Result<Observed<R>, Fault> + Send + Sync>;
 
-/// By which listener a request came; the value of the `transport` label.
+/// By which way a request came; the value of the `transport` label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     Grpc,
     Http,
+    /// From the program that embeds the sidecar.
+    InProcess,
 }
 
 impl Transport {
@@ -65,6 +67,7 @@ impl Transport {
         match self {
             Self::Grpc => "grpc",
             Self::Http => "http",
+            Self::InProcess => "in_process",
         }
     }
 }
@@ -129,7 +132,7 @@ struct Shared<R> {
     overload_logged: AtomicU64,
 }
 
-impl<R: Send + 'static> Intake<R> {
+impl<R: Send + Sync + 'static> Intake<R> {
     pub fn new(limits: IntakeLimits, observe: Observe<R>, journal: Journal<R>, own: Arc<OwnMetrics>) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let shared = Shared {
@@ -202,6 +205,20 @@ impl<R: Send + 'static> Intake<R> {
         settled.await.unwrap_or(Err(Refusal::Internal))
     }
 
+    /// Journals a request that was encoded in this process. It does not wait: where the journal is full it is refused,
+    /// and counted so, like one that came over a socket.
+    pub fn take_encoded(&self, signal: Signal, request: Bytes) -> Result<Accepted, Refusal> {
+        let limit_bytes = self.shared.limits.max_request_bytes;
+        let taken = if *self.shared.closed.borrow() {
+            Err(Refusal::ShuttingDown)
+        } else if request.len() > limit_bytes {
+            Err(Refusal::TooLarge { limit_bytes })
+        } else {
+            self.shared.journal(Transport::InProcess, signal, request)
+        };
+        taken.inspect_err(|refusal| self.refused(Transport::InProcess, Some(signal), refusal))
+    }
+
     /// Counts a refused request and logs it. `signal`: `None` where the request did not get as far as to name one.
     pub fn refused(&self, transport: Transport, signal: Option<Signal>, refusal: &Refusal) {
         let reason = refusal.answer().reason;
@@ -225,6 +242,13 @@ impl<R> Shared<R> {
             Format::Protobuf => plain,
             Format::Json => from_json(signal, &plain)?,
         };
+        let accepted = self.journal(transport, signal, request);
+        drop(charge);
+        accepted
+    }
+
+    /// Checks, observes, appends and counts.
+    fn journal(&self, transport: Transport, signal: Signal, request: Bytes) -> Result<Accepted, Refusal> {
         let (request, observed) = self.observe(signal, request)?;
         let entry = Entry {
             origin: Origin::App,
@@ -238,7 +262,6 @@ impl<R> Shared<R> {
             let behind = |Full { reader, lag }| Refusal::Behind { reader, lag };
             self.journal.append(entry, UnixNanos::now()).map_err(behind)?;
         }
-        drop(charge);
         self.own.receiver_accepted.add(&[signal.as_str(), transport.as_str()], u64::from(observed.items));
         Ok(Accepted { warning: observed.warning })
     }

@@ -62,7 +62,7 @@ impl BoundOtlp {
     }
 
     /// Serves until `stop`, then finishes what is in flight within `grace`.
-    pub async fn serve<R: Send + 'static>(
+    pub async fn serve<R: Send + Sync + 'static>(
         self,
         intake: Intake<R>,
         connections: Connections,

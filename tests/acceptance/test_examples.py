@@ -1,6 +1,7 @@
 """The example program under its real instrumentations, run as its README says, against the stand-in's known answers."""
 
 import json
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -76,3 +77,28 @@ def test_the_chat_program_is_measured(sidecar, model_server, instrumentation, pr
         assert scrape.total("qiyas_ai_cost_usd_total", job=job, model_name="gpt-5") == pytest.approx(
             2 * 0.0033475, rel=1e-9
         )
+
+
+def test_one_call_by_curl(sidecar):
+    if not shutil.which("curl"):
+        pytest.skip("curl: not installed")
+    sent = subprocess.run(
+        [ROOT / "examples" / "curl.sh"],
+        env=quiet_environment({"OTEL_EXPORTER_OTLP_ENDPOINT": sidecar.otlp_http}),
+        check=True,
+        timeout=20,
+        capture_output=True,
+        text=True,
+    )
+    assert sent.stdout.startswith("{}"), sent.stdout
+
+    def measured():
+        scrape = sidecar.scrape()
+        of = {"job": "curl", "model_name": "gpt-4o-mini"}
+        assert scrape.total("qiyas_ai_requests_total", **of) == 1
+        assert scrape.total("qiyas_ai_tokens_total", gen_ai_token_type="input", **of) == 1000
+        assert scrape.total("qiyas_ai_tokens_total", gen_ai_token_type="output", **of) == 200
+        # 1000 tokens at 0.15 and 200 at 0.60 dollars a million.
+        assert scrape.total("qiyas_ai_cost_usd_total", job="curl") == pytest.approx(0.00027, rel=1e-9)
+
+    eventually(measured)
