@@ -74,7 +74,7 @@ async fn look_at_orders(shop: SocketAddr) {
 
 async fn assert_measured(prometheus: SocketAddr, job: &str, transport: &str) {
     let (orders, job) = (f64::from(ORDERS), format!("job=\"{job}\""));
-    page::eventually(prometheus, "qiyas_ai_requests_total", &[job.clone()], orders).await;
+    page::eventually(prometheus, "qiyas_ai_requests_total", std::slice::from_ref(&job), orders).await;
     let accepted = |signal: &str| [format!("signal=\"{signal}\""), format!("transport=\"{transport}\"")];
     page::eventually(prometheus, "qiyas_receiver_accepted_total", &accepted("traces"), 2.0 * orders).await;
     page::eventually(prometheus, "qiyas_receiver_accepted_total", &accepted("logs"), orders).await;
