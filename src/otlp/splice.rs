@@ -199,26 +199,23 @@ impl<'e> Rewriter<'e> {
     }
 
     fn walk_item(&mut self, field: Delimited<'e>) -> Result<Grown, SpliceError> {
+        let attributes = match self.signal {
+            Signal::Traces => 9,
+            Signal::Logs => 6,
+            // A metric has no attributes of its own; an edit of one is left over, and refused.
+            Signal::Metrics => return Ok(0),
+        };
         let start = offset(self.request, field.body);
         let edits = take_items(&mut self.items, start..start + field.body.len())?;
-        let (attributes, excisable) = match self.signal {
-            Signal::Traces => (9, true),
-            Signal::Logs => (6, true),
-            Signal::Metrics => (0, false),
-        };
-        let excise = self.edits.excise.filter(|_| excisable);
-        if edits.is_empty() && excise.is_none() {
+        if edits.is_empty() && self.edits.excise.is_none() {
             return Ok(0);
         }
         self.nested(field, |this| {
-            let mut grown = 0;
-            if let Some(excise) = excise {
-                grown += this.excise_item(field.body, excise)?;
-            }
-            if attributes != 0 {
-                grown += this.append(field.body, attributes, edits.iter().flat_map(|edit| &edit.attributes));
-            }
-            Ok(grown)
+            let cut = match this.edits.excise {
+                Some(excise) => this.excise_item(field.body, excise)?,
+                None => 0,
+            };
+            Ok(cut + this.append(field.body, attributes, edits.iter().flat_map(|edit| &edit.attributes)))
         })
     }
 

@@ -273,6 +273,11 @@ fn edits_for_other_bytes_are_refused() {
     let refused = splice(Signal::Traces, &request, &edits);
     assert_eq!(refused, Err(SpliceError::NoItem { start: 4, end: 6 }));
 
+    let metric = Range32::of(&request, &request[6..]);
+    let edits = Edits { items: vec![ItemEdit { at: metric, attributes: attributes.clone() }], ..Edits::default() };
+    let refused = splice(Signal::Metrics, &request, &edits);
+    assert_eq!(refused, Err(SpliceError::NoItem { start: 6, end: 6 }), "a metric has no attributes");
+
     let edits = Edits { resources: vec![ResourceEdit { index: 1, attributes }], ..Edits::default() };
     assert_eq!(splice(Signal::Traces, &request, &edits), Err(SpliceError::NoResource { index: 1 }));
 }
