@@ -223,7 +223,8 @@ impl Sidecar {
 
     /// Stops accepting, drains within `longest`, and ends.
     pub async fn stop(mut self, longest: Duration) {
-        let deadline = Instant::now() + longest;
+        // The endpoints and the fold close after the drain, within the same time.
+        let deadline = Instant::now() + longest.saturating_sub(ENDPOINTS_GRACE * 2);
         self.own_sources.shutdown().await;
         self.stop_receivers.send_replace(true);
         while self.receivers.join_next().await.is_some() {}
@@ -429,6 +430,7 @@ async fn scrape_host(
             rides_bytes: observed.rides_bytes,
         };
         if let Err(full) = journal.append(entry, now) {
+            own.receiver_refused.add(&["metrics", "host", "behind"], 1);
             tracing::debug!("a scrape of the host was not journaled: {full}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{BAD_USAGE, Source};
+use super::{BAD_USAGE, Source, print};
 
 /// Prints every error and warning; 0 if it can be run.
 pub(super) fn validate(source: &Source) -> ExitCode {
@@ -17,21 +17,16 @@ pub(super) fn validate(source: &Source) -> ExitCode {
         eprintln!("{problems}");
         return ExitCode::from(BAD_USAGE);
     }
-    println!("the configuration is valid");
-    ExitCode::SUCCESS
+    print("the configuration is valid\n")
 }
 
 pub(super) fn show(source: &Source) -> ExitCode {
     match source.load() {
-        Ok(loaded) => {
-            print!("{}", crate::config::show(&loaded.config));
-            ExitCode::SUCCESS
-        }
+        Ok(loaded) => print(&crate::config::show(&loaded.config)),
         Err(code) => code,
     }
 }
 
 pub(super) fn schema() -> ExitCode {
-    println!("{:#}", crate::config::schema());
-    ExitCode::SUCCESS
+    print(&format!("{:#}\n", crate::config::schema()))
 }

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::{FAILED, Source};
+use super::{FAILED, Source, print};
 use crate::config::Config;
 
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -44,10 +44,7 @@ pub(super) fn health(options: &Options) -> ExitCode {
     };
     let asked = runtime.block_on(async { tokio::time::timeout(TIMEOUT, ask(&endpoint, path)).await });
     match asked {
-        Ok(Ok((StatusCode::OK, answer))) => {
-            print!("{answer}");
-            ExitCode::SUCCESS
-        }
+        Ok(Ok((StatusCode::OK, answer))) => print(&answer),
         Ok(Ok((status, answer))) => {
             eprint!("{status}: {answer}");
             ExitCode::from(FAILED)

@@ -8,6 +8,7 @@ mod replay;
 mod run;
 mod table;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -98,8 +99,21 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Prints an answer. A reader that closed the pipe has had enough: that is no failure.
+fn print(answer: &str) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(answer.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cannot write the answer: {error}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
 fn version() -> ExitCode {
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
-    println!("qiyas {} ({profile}, {}-{})", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH, std::env::consts::OS);
-    ExitCode::SUCCESS
+    let (version, arch, os) = (env!("CARGO_PKG_VERSION"), std::env::consts::ARCH, std::env::consts::OS);
+    print(&format!("qiyas {version} ({profile}, {arch}-{os})\n"))
 }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::{BAD_USAGE, FAILED, Source, table};
+use super::{BAD_USAGE, FAILED, Source, print, table};
 use crate::journal::{Origin, Payload, Record};
 use crate::measure::ai::ModelAnswer;
 use crate::measure::{Mode, State};
@@ -100,22 +100,29 @@ pub(super) fn replay(options: &Options) -> ExitCode {
         }
     }
     replay.state.finish();
-    let skipped = replay.skipped;
+    let (lines, skipped) = (replay.lines, replay.skipped);
     let answers = replay.answers();
-    match options.format {
-        Format::Json => match serde_json::to_string_pretty(&answers) {
-            Ok(json) => println!("{json}"),
-            Err(error) => {
-                eprintln!("cannot write the answers: {error}");
-                return ExitCode::from(FAILED);
-            }
-        },
-        Format::Table => print!("{}", table::models(&answers.ai.models)),
-    }
+    let text = match options.format {
+        Format::Json => serde_json::to_string_pretty(&answers).map(|json| json + "\n"),
+        Format::Table => Ok(table::models(&answers.ai.models)),
+    };
     if skipped > 0 {
         eprintln!("skipped {skipped} lines that are not OTLP");
+        if lines == 0 {
+            // An empty answer to a file that is none would look like one.
+            eprintln!(
+                "nothing was read: the files hold no OTLP/JSON lines (compressed and binary recordings are not read yet)"
+            );
+            return ExitCode::from(FAILED);
+        }
     }
-    ExitCode::SUCCESS
+    match text {
+        Ok(text) => print(&text),
+        Err(error) => {
+            eprintln!("cannot write the answers: {error}");
+            ExitCode::from(FAILED)
+        }
+    }
 }
 
 struct Replay {

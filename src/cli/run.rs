@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{BAD_USAGE, FAILED, Source};
+use super::{BAD_USAGE, FAILED, Source, print};
 use crate::config::Loaded;
 use crate::config::budget::worker_threads;
 use crate::sidecar::Sidecar;
@@ -49,9 +49,10 @@ async fn serve(loaded: &Loaded) -> Result<ExitCode, Box<dyn std::error::Error>> 
     let mut interrupt = signal(SignalKind::interrupt())?;
     let telemetry = OwnTelemetry::start(&loaded.config.telemetry, &loaded.resource)?;
     let sidecar = Sidecar::start(&loaded.config, &loaded.resource).await?;
-    for (name, address) in sidecar.addresses() {
-        println!("{name} listening on {address}");
-    }
+    let lines: String =
+        sidecar.addresses().iter().map(|(name, address)| format!("{name} listening on {address}\n")).collect();
+    // Nobody may be reading; that is no reason not to run.
+    let _code = print(&lines);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }

@@ -68,6 +68,8 @@ pub(super) struct Ring<R> {
     next: Sequence,
     received: UnixNanos,
     readers: Vec<Cursor>,
+    /// Appends over the budget since the last sweep.
+    since_swept: usize,
 }
 
 /// A reader's place. `read` and `committed` are the next records to be read and to be committed.
@@ -97,6 +99,7 @@ impl<R> Journal<R> {
             next: 1,
             received: UnixNanos(0),
             readers: Vec::new(),
+            since_swept: 0,
         };
         Self { shared: Arc::new(Mutex::new(ring)) }
     }
@@ -113,10 +116,14 @@ impl<R> Journal<R> {
         Ok(sequence)
     }
 
-    /// Appends a tick if no record has come for a second. True if it did.
+    /// Appends a tick if no record has come for a second. True if it did. A tick is never refused, or time would stand
+    /// still in a full journal; there is no second one while a tick is the newest record and somebody needs it.
     pub fn tick(&self, now: UnixNanos) -> bool {
-        let idle_since = self.lock().received;
-        if now.0.saturating_sub(idle_since.0) < 1_000_000_000 {
+        let mut ring = self.lock();
+        let newest_waits = ring.records.back().is_some_and(|newest| {
+            newest.payload == Payload::Tick && ring.readers.iter().any(|reader| reader.needs(newest))
+        });
+        if now.0.saturating_sub(ring.received.0) < 1_000_000_000 || newest_waits {
             return false;
         }
         let tick = Entry {
@@ -127,7 +134,11 @@ impl<R> Journal<R> {
             rides: None,
             rides_bytes: 0,
         };
-        self.append(tick, now).is_ok()
+        ring.push(tick, now, RECORD_OVERHEAD_BYTES);
+        for reader in &ring.readers {
+            (reader.wake)();
+        }
+        true
     }
 
     /// A new reader that starts at the next record. `wake` is called, under the journal's lock, after every append.
@@ -171,8 +182,12 @@ impl<R> Journal<R> {
 }
 
 impl<R> Ring<R> {
-    /// Evicts the oldest records until `cost_bytes` fit, or refuses before anything is evicted.
+    /// Evicts the oldest records until `cost_bytes` fit, or refuses before anything is evicted. Records that nobody needs
+    /// any more go first, wherever they stand.
     fn make_room(&mut self, cost_bytes: usize) -> Result<(), Full> {
+        if self.bytes + cost_bytes > self.budget_bytes {
+            self.sweep();
+        }
         let mut bytes_left = self.bytes;
         let mut evicted = 0;
         for record in &self.records {
@@ -190,6 +205,24 @@ impl<R> Ring<R> {
             self.evict_oldest();
         }
         Ok(())
+    }
+
+    /// Lets go of what stands behind a record that somebody needs and is itself needed by nobody. Looking at every record
+    /// is paid for by as many appends as an eighth of them.
+    fn sweep(&mut self) {
+        self.since_swept += 1;
+        if self.since_swept < self.records.len() / 8 {
+            return;
+        }
+        self.since_swept = 0;
+        let (readers, bytes) = (&self.readers, &mut self.bytes);
+        self.records.retain(|record| {
+            let needed = readers.iter().any(|reader| reader.needs(record));
+            if !needed {
+                *bytes -= record.cost_bytes;
+            }
+            needed
+        });
     }
 
     fn evict_oldest(&mut self) {
@@ -224,15 +257,19 @@ impl<R> Ring<R> {
     }
 
     fn lag(&self, reader: &Cursor) -> u64 {
-        let first = self.records.front().map_or(self.next, |record| record.sequence);
-        let pending = self.records.iter().skip(reader.committed.saturating_sub(first) as usize);
+        let pending = self.records.iter().skip(self.place_of(reader.committed));
         pending.filter(|record| reader.wants.take(record)).count() as u64
     }
 
+    /// Where the first record from `sequence` on stands.
+    fn place_of(&self, sequence: Sequence) -> usize {
+        self.records.partition_point(|record| record.sequence < sequence)
+    }
+
     pub(super) fn read_next(&mut self, id: u64) -> Option<Arc<Record<R>>> {
-        let first = self.records.front()?.sequence;
+        let read = self.readers.iter().find(|reader| reader.id == id)?.read;
+        let skip = self.place_of(read);
         let reader = self.readers.iter_mut().find(|reader| reader.id == id)?;
-        let skip = reader.read.saturating_sub(first) as usize;
         let found = self.records.iter().skip(skip).find(|record| reader.wants.take(record)).cloned();
         reader.read = found.as_ref().map_or(self.next, |record| record.sequence + 1);
         found

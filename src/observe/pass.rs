@@ -2,7 +2,6 @@
 
 use super::Observer;
 use super::genai::Slots;
-use super::names::Field;
 use super::observations::{Observations, Resource, Scalar, Span};
 use super::sampling::AdjustedCount;
 use crate::otlp::Range32;
@@ -117,8 +116,8 @@ impl<'a> Visitor<'a> for Pass<'_, 'a> {
     fn event(&mut self, event: visit::Event<'a>) {
         match event.name {
             b"exception" => {
-                if let Some(exception) = self.exception {
-                    self.slots.offer(Field::ErrorType, u8::MAX, exception);
+                if let Some(AnyValue::Text(kind)) = self.exception {
+                    self.slots.exception(kind);
                 }
             }
             b"First Token Stream Event"

@@ -41,24 +41,29 @@ pub enum JsonFault {
     NoSignal,
     #[error("the document is larger than 4 GiB as protobuf")]
     TooLong,
+    #[error("the document is not valid UTF-8")]
+    Utf8,
     #[error("the document is nested deeper than {MAX_NESTING} objects and arrays")]
     Nested,
 }
 
 /// Decodes the JSON of a signal's export request into the protobuf of it.
 pub fn decode(signal: Signal, json: &[u8]) -> Result<Bytes, JsonFault> {
-    check_nesting(json)?;
+    check_text_and_nesting(json)?;
     decode::message(json, messages::request(signal))
 }
 
 /// Decodes one line of a recording, and tells its signal by the name that stands in it.
 pub fn decode_any_line(json: &[u8]) -> Result<(Signal, Bytes), JsonFault> {
-    check_nesting(json)?;
+    check_text_and_nesting(json)?;
     decode::any_request(json)
 }
 
-/// Looks at brackets alone; that the document is JSON is for the decoder to find.
-fn check_nesting(json: &[u8]) -> Result<(), JsonFault> {
+/// Looks at bytes and brackets alone; that the document is JSON is for the decoder to find.
+fn check_text_and_nesting(json: &[u8]) -> Result<(), JsonFault> {
+    if !super::wire::is_text(json) {
+        return Err(JsonFault::Utf8);
+    }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in json {
         match byte {

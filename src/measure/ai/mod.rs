@@ -24,7 +24,7 @@ use crate::config;
 use crate::observe::genai::model::name_and_version;
 use crate::observe::genai::price::{Cost, CostSource, PriceMemo, Priceable, Prices};
 use crate::observe::{Call, Role, Span, Text, Tokens};
-use crate::series::{Bounds, Distribution, Key, Merge, Table, text_hash};
+use crate::series::{Bounds, Distribution, Key, Merge, Table, parts, text_hash};
 use crate::units::{PicoUsd, UnixNanos, nanos};
 
 /// Error types kept for one model; the rest are counted as `other`.
@@ -253,6 +253,12 @@ impl Ai {
     pub fn expire(&mut self, now: UnixNanos, expiry: std::time::Duration) {
         self.client.expire(now, expiry);
         self.models.expire(now, expiry);
+        let live = self.models.iter().map(|series| {
+            let mut key = parts(&series.key);
+            let (_identity, _provider, _request) = (key.part(), key.part(), key.part());
+            (Box::from(&*key.text()), Box::from(&*key.text()))
+        });
+        self.known_models = live.collect();
     }
 
     /// The client metrics' series.
@@ -359,14 +365,14 @@ impl ModelSeries {
             *self.errors.entry(error.into()).or_default() += times;
         }
         for (sum, count) in self.tokens.iter_mut().zip(call.tokens) {
-            *sum += count.unwrap_or_default() * times;
+            *sum = sum.saturating_add(count.unwrap_or_default().saturating_mul(times));
         }
         let total = tokens.input.unwrap_or_default() + tokens.output.unwrap_or_default();
         match cost {
             Some(Cost { usd, source }) => {
                 self.cost += PicoUsd(usd.0.saturating_mul(i128::from(times)));
                 self.priced_requests += times;
-                self.priced_tokens += total * times;
+                self.priced_tokens = self.priced_tokens.saturating_add(total.saturating_mul(times));
                 let [reported, calculated, overridden] = &mut self.sources;
                 *match source {
                     CostSource::Reported => reported,
@@ -374,7 +380,7 @@ impl ModelSeries {
                     CostSource::Override => overridden,
                 } += times;
             }
-            None => self.unpriced_tokens += total * times,
+            None => self.unpriced_tokens = self.unpriced_tokens.saturating_add(total.saturating_mul(times)),
         }
         self.duration_sum_ns += u128::from(call.duration_ns) * u128::from(times);
         self.latency.record(lengths, call.duration_ns, now);
@@ -401,7 +407,7 @@ fn tokens(call: &Counting<'_>) -> Tokens {
 fn fingerprint(record: &[u8], call: &Call, span: &Span, service: u64) -> Fingerprint {
     // Trace and span ids are random already; other texts are hashed.
     let id = |bytes: &[u8]| match bytes {
-        [] => 0,
+        none if none.iter().all(|byte| *byte == 0) => 0,
         bytes => bytes.last_chunk::<8>().map_or_else(|| text_hash(bytes), |last| u64::from_le_bytes(*last)).max(1),
     };
     let hash = |bytes: &[u8]| if bytes.is_empty() { 0 } else { text_hash(bytes).max(1) };

@@ -57,10 +57,10 @@ impl Fingerprint {
     }
 
     fn is_same_span(&self, other: &Self) -> bool {
-        self.trace == other.trace && self.span == other.span
+        self.trace != 0 && self.span != 0 && self.trace == other.trace && self.span == other.span
     }
 
-    /// Where the call is found: by its trace; and, for services with several scopes, by its response and its usage.
+    /// Where the call is found: by its trace and its response; and, for services with several scopes, by its usage.
     fn keys(&self, among_scopes: bool) -> [u64; KEYS] {
         let key = |kind: u64, word: u64| {
             (self.service ^ kind).wrapping_mul(ODD) ^ word.wrapping_add(kind).wrapping_mul(ODD).rotate_left(32)
@@ -73,12 +73,13 @@ impl Fingerprint {
         let response = if self.response == 0 { 0 } else { key(1, self.response).max(1) };
         match among_scopes {
             true => [self.trace_key(), response, key(2, usage).max(1)],
-            false => [self.trace_key(), 0, 0],
+            false => [self.trace_key(), response, 0],
         }
     }
 
     fn trace_key(&self) -> u64 {
-        self.trace.wrapping_mul(ODD).max(1)
+        // Without a trace id there are no relatives.
+        if self.trace == 0 { 0 } else { self.trace.wrapping_mul(ODD).max(1) }
     }
 }
 
@@ -158,7 +159,10 @@ impl<C> Once<C> {
     pub fn count_leaf(&mut self, call: Fingerprint, now: UnixNanos) -> bool {
         self.note_scope(&call);
         if let Some(index) = self.find_counted(&call) {
-            if let Some(counted) = self.counted.get_mut(index) {
+            if let Some(counted) = self.counted.get_mut(index)
+                && !counted.call.is_same_span(&call)
+                && !counted.absorbed.contains(&call.scope)
+            {
                 counted.absorbed.push(call.scope);
             }
             // The repeat is a place in the tree all the same.
@@ -174,8 +178,13 @@ impl<C> Once<C> {
         if self.links.len() >= MAX_RECENT {
             self.drop_oldest_link();
         }
-        self.parents.insert((call.trace, call.span), call.parent);
-        self.links.push_back(Link { at: now, trace: call.trace, span: call.span, parent: call.parent });
+        if call.trace == 0 || call.span == 0 {
+            return;
+        }
+        let is_new = self.parents.insert((call.trace, call.span), call.parent).is_none();
+        if is_new {
+            self.links.push_back(Link { at: now, trace: call.trace, span: call.span, parent: call.parent });
+        }
     }
 
     /// Holds a carrier until calls under it had time to report.
@@ -217,7 +226,7 @@ impl<C> Once<C> {
         self.expire(UnixNanos(now.0.saturating_add(self.hold_ns)))
     }
 
-    /// From its second scope on, a service's calls are found by response and usage too, those that were counted included.
+    /// From its second scope on, a service's calls are found by usage too, those that were counted included.
     fn note_scope(&mut self, call: &Fingerprint) {
         if self.scopes.len() >= MAX_SERVICES && !self.scopes.contains_key(&call.service) {
             return;
@@ -231,7 +240,7 @@ impl<C> Once<C> {
             if counted.call.service == call.service {
                 counted.keys = counted.call.keys(true);
                 for (key, before) in
-                    counted.keys.into_iter().zip(&mut counted.before).skip(1).filter(|(key, _)| *key != 0)
+                    counted.keys.into_iter().zip(&mut counted.before).skip(2).filter(|(key, _)| *key != 0)
                 {
                     *before = self.newest.insert(key, index);
                 }
@@ -247,7 +256,7 @@ impl<C> Once<C> {
         let [trace, response, usage] = call.keys(self.is_among_scopes(call));
         let relative = |counted: &Counted| {
             counted.call.trace == call.trace
-                && (counted.call.span == call.span
+                && (counted.call.is_same_span(call)
                     || self.is_ancestor(call, &counted.call)
                     || self.is_ancestor(&counted.call, call))
         };

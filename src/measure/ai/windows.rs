@@ -1,23 +1,26 @@
 //! Percentiles over trailing windows.
 //!
-//! Time is cut into slices of a twelfth of the shortest window. One live histogram takes what comes; a closed slice is
-//! kept in a compressed form, and folded into the slices of the longer windows. A window of w at time t covers its
-//! closed slices that ended after t − w, and the live one: between w and w + w/12 of data.
+//! Time is cut into slices of a twelfth of the shortest window. One live slice takes what comes; a closed slice is kept
+//! packed, and folded into the slices of the longer windows. A window of w at time t covers its closed slices that ended
+//! after t − w, and the live one: between w and w + w/12 of data.
 //!
-//! Values have three significant digits from a microsecond to an hour; a quantile is the smallest v with F(v) ≥ q.
-//! Slices are aligned to the epoch, so that two states merge slice by slice.
+//! Values have three significant digits from a microsecond to an hour, in the buckets of an HDR histogram; a quantile is
+//! the smallest v with F(v) ≥ q. Only buckets that hold something are kept: most models of most apps are called a few
+//! times a minute, and a dense histogram of each would cost a hundred kilobytes. Slices are aligned to the epoch, so that
+//! two states merge slice by slice.
 
 use std::collections::BTreeMap;
 
-use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::series::Merge;
 use crate::units::UnixNanos;
 
 const SLICES: u64 = 12;
-/// Values are told apart from a microsecond on.
-const LOWEST_NS: u64 = 1_000;
+/// Bits of a value that are told apart: 2¹¹ buckets to a doubling keep three digits.
+const DIGIT_BITS: u32 = 11;
+/// Values below 2²¹ ns are told apart in steps of 1,024 ns.
+const STEP_BITS: u32 = 10;
 const HIGHEST_NS: u64 = 3_600_000_000_000;
 
 /// Lengths of the windows, the shortest first, in nanoseconds; each a multiple of the one before.
@@ -44,45 +47,70 @@ impl Lengths {
     }
 }
 
-type Slices = BTreeMap<u64, Vec<u8>>;
+type Slices = BTreeMap<u64, Box<[u8]>>;
 
 /// One quantity's windows. Keeps only what its window lengths, given at each call, need.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Windows {
     /// Index of the live slice of the shortest window.
     live_slice: u64,
-    live: Live,
-    /// For each window its closed slices by index, compressed.
+    live: Counts,
+    /// For each window its closed slices by index, packed.
     closed: Vec<Slices>,
 }
 
-/// A histogram that serializes in its compressed form.
+/// Counts by bucket, ascending; a bucket is named by the largest value it holds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Vec<u8>", into = "Vec<u8>")]
-struct Live(Option<Box<Histogram<u32>>>);
+struct Counts(Vec<(u64, u32)>);
 
-impl From<Vec<u8>> for Live {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self(decompress(&bytes).map(Box::new))
+impl Counts {
+    fn add(&mut self, bucket: u64, count: u32) {
+        match self.0.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
+            Ok(place) => {
+                if let Some((_, before)) = self.0.get_mut(place) {
+                    *before = before.saturating_add(count);
+                }
+            }
+            Err(place) => self.0.insert(place, (bucket, count)),
+        }
+    }
+
+    fn add_all(&mut self, other: &Self) {
+        for (bucket, count) in &other.0 {
+            self.add(*bucket, *count);
+        }
+    }
+
+    /// Distances and counts: a function of what was recorded alone.
+    fn pack(&self) -> Box<[u8]> {
+        let mut before = 0;
+        let steps = self.0.iter().map(|(bucket, count)| (bucket - std::mem::replace(&mut before, *bucket), *count));
+        // Writing numbers to a vector cannot fail.
+        postcard::to_stdvec(&steps.collect::<Vec<(u64, u32)>>()).unwrap_or_default().into()
+    }
+
+    fn unpack(bytes: &[u8]) -> Self {
+        let mut bucket = 0_u64;
+        let mut steps: Vec<(u64, u32)> = postcard::from_bytes(bytes).unwrap_or_default();
+        for (distance, _) in &mut steps {
+            bucket = bucket.saturating_add(*distance);
+            *distance = bucket;
+        }
+        Self(steps)
     }
 }
 
-impl From<Live> for Vec<u8> {
-    fn from(live: Live) -> Self {
-        live.0.map(|histogram| compress(&histogram)).unwrap_or_default()
-    }
+/// The largest value that shares the bucket of `value_ns`.
+fn bucket(value_ns: u64) -> u64 {
+    let value = value_ns.min(HIGHEST_NS);
+    let width_bits = (u64::BITS - value.leading_zeros()).saturating_sub(DIGIT_BITS).max(STEP_BITS);
+    value | ((1 << width_bits) - 1)
 }
 
 impl Windows {
     pub fn record(&mut self, lengths: &Lengths, value_ns: u64, now: UnixNanos) {
         self.advance(lengths, now);
-        if self.live.0.is_none() {
-            self.live.0 = empty().map(Box::new);
-        }
-        if let Some(histogram) = &mut self.live.0 {
-            // It grows as far as the largest value that is let in.
-            let _recorded = histogram.record(value_ns.clamp(1, HIGHEST_NS));
-        }
+        self.live.add(bucket(value_ns), 1);
     }
 
     /// Closes the live slice if `now` lies beyond it, and forgets slices that left their window.
@@ -93,12 +121,10 @@ impl Windows {
             return;
         }
         self.closed.resize(lengths.slices_ns.len(), Slices::new());
-        if let Some(live) = self.live.0.take()
-            && !live.is_empty()
-        {
+        let live = std::mem::take(&mut self.live);
+        if !live.0.is_empty() {
             for (closed, length) in self.closed.iter_mut().zip(&lengths.slices_ns) {
-                let index = self.live_slice * shortest / length;
-                add(closed, index, &live);
+                add(closed, self.live_slice * shortest / length, &live);
             }
         }
         for (closed, length) in self.closed.iter_mut().zip(&lengths.slices_ns) {
@@ -116,20 +142,27 @@ impl Windows {
         quantiles: [f64; N],
         now: UnixNanos,
     ) -> Option<[u64; N]> {
-        let mut all: Histogram<u64> = Histogram::new_with_bounds(LOWEST_NS, HIGHEST_NS, 3).ok()?;
-        all.auto(true);
         let length = lengths.slice_ns(window);
         let oldest = (now.0 / length).saturating_sub(SLICES);
         let slices = self.closed.get(window).into_iter().flat_map(|slices| slices.range(oldest..));
-        for histogram in slices.filter_map(|(_, bytes)| decompress(bytes)) {
-            add_widened(&mut all, &histogram);
+        let mut all: Vec<(u64, u32)> = slices.flat_map(|(_, bytes)| Counts::unpack(bytes).0).collect();
+        if self.live_slice * lengths.slice_ns(0) / length >= oldest {
+            all.extend_from_slice(&self.live.0);
         }
-        let live_is_inside = self.live_slice * lengths.slice_ns(0) / length >= oldest;
-        if let Some(live) = self.live.0.as_deref().filter(|_| live_is_inside) {
-            add_widened(&mut all, live);
-        }
-        (!all.is_empty()).then(|| quantiles.map(|quantile| all.value_at_quantile(quantile)))
+        all.sort_unstable();
+        let total: u64 = all.iter().map(|(_, count)| u64::from(*count)).sum();
+        (total > 0).then(|| quantiles.map(|quantile| value_at(&all, (quantile * total as f64).ceil().max(1.0) as u64)))
     }
+}
+
+/// The value of a rank, 1 being the smallest.
+fn value_at(ascending: &[(u64, u32)], rank: u64) -> u64 {
+    let mut seen = 0;
+    let found = ascending.iter().find(|(_, count)| {
+        seen += u64::from(*count);
+        seen >= rank
+    });
+    found.or(ascending.last()).map_or(0, |(bucket, _)| *bucket)
 }
 
 impl Merge for Windows {
@@ -137,67 +170,21 @@ impl Merge for Windows {
         let windows = self.closed.len().max(other.closed.len());
         self.closed.resize(windows, Slices::new());
         for (mine, theirs) in self.closed.iter_mut().zip(&other.closed) {
-            for (index, histogram) in theirs.iter().filter_map(|(index, bytes)| Some((index, decompress(bytes)?))) {
-                add(mine, *index, &histogram);
+            for (index, bytes) in theirs {
+                add(mine, *index, &Counts::unpack(bytes));
             }
         }
         // Two live slices are of one moment where states are merged; where not, the newer slice takes both.
         self.live_slice = self.live_slice.max(other.live_slice);
-        match (&mut self.live.0, &other.live.0) {
-            (Some(mine), Some(theirs)) => drop(mine.add(theirs.as_ref())),
-            (mine @ None, theirs) => *mine = theirs.clone(),
-            (Some(_), None) => {}
-        }
+        self.live.add_all(&other.live);
     }
 }
 
-fn empty() -> Option<Histogram<u32>> {
-    let mut histogram = Histogram::new_with_bounds(LOWEST_NS, 2 * LOWEST_NS, 3).ok()?;
-    histogram.auto(true);
-    Some(histogram)
-}
-
-fn add(slices: &mut Slices, index: u64, histogram: &Histogram<u32>) {
-    let bytes = slices.entry(index).or_default();
-    let together = match decompress(bytes) {
-        Some(mut before) => {
-            // Both have the same digits and resize by themselves.
-            let _added = before.add(histogram);
-            compress(&before)
-        }
-        None => compress(histogram),
-    };
-    *bytes = together;
-}
-
-fn add_widened(all: &mut Histogram<u64>, part: &Histogram<u32>) {
-    for step in part.iter_recorded() {
-        let _recorded = all.record_n(step.value_iterated_to(), u64::from(step.count_at_value()));
-    }
-}
-
-/// Values and counts, each value as its distance from the one before: a function of what was recorded alone.
-fn compress(histogram: &Histogram<u32>) -> Vec<u8> {
-    let mut before = 0;
-    let steps = histogram.iter_recorded().map(|step| {
-        let value = step.value_iterated_to();
-        let distance = value - std::mem::replace(&mut before, value);
-        (distance, step.count_at_value())
-    });
-    // Writing numbers to a vector cannot fail.
-    postcard::to_stdvec(&steps.collect::<Vec<(u64, u32)>>()).unwrap_or_default()
-}
-
-/// `None` for an empty slice, and for bytes that are none.
-fn decompress(bytes: &[u8]) -> Option<Histogram<u32>> {
-    let steps: Vec<(u64, u32)> = postcard::from_bytes(bytes).ok()?;
-    let mut histogram = empty()?;
-    let mut value = 0_u64;
-    for (distance, count) in &steps {
-        value = value.saturating_add(*distance);
-        histogram.record_n(value.min(HIGHEST_NS), *count).ok()?;
-    }
-    (!steps.is_empty()).then_some(histogram)
+fn add(slices: &mut Slices, index: u64, counts: &Counts) {
+    let packed = slices.entry(index).or_default();
+    let mut together = Counts::unpack(packed);
+    together.add_all(counts);
+    *packed = together.pack();
 }
 
 #[cfg(test)]

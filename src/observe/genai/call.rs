@@ -22,12 +22,20 @@ pub struct Slots<'a> {
     values: [(u8, AnyValue<'a>); Field::COUNT],
     filled: u32,
     first_chunk_event_ns: u64,
+    /// Type of a recorded exception; it failed the call only if the span's status says so.
+    exception: &'a [u8],
     pub implausible: u32,
 }
 
 impl<'a> Slots<'a> {
     pub fn new() -> Self {
-        Self { values: [(u8::MAX, AnyValue::Empty); Field::COUNT], filled: 0, first_chunk_event_ns: 0, implausible: 0 }
+        Self {
+            values: [(u8::MAX, AnyValue::Empty); Field::COUNT],
+            filled: 0,
+            first_chunk_event_ns: 0,
+            exception: &[],
+            implausible: 0,
+        }
     }
 
     /// Keeps `value` unless a better spelling of the field was seen. An empty value is absent.
@@ -53,8 +61,14 @@ impl<'a> Slots<'a> {
         }
     }
 
+    /// An exception that was recorded on the span.
+    pub fn exception(&mut self, kind: &'a [u8]) {
+        self.exception = kind;
+    }
+
     pub fn clear(&mut self) {
         self.filled = 0;
+        self.exception = &[];
         self.first_chunk_event_ns = 0;
     }
 
@@ -159,8 +173,9 @@ impl<'a> Slots<'a> {
     fn error_type(&self, record: &'a [u8], span: &Span<'a>) -> Text {
         const STATUS_ERROR: i32 = 2;
         match self.text(Field::ErrorType) {
-            [] if span.status_code == STATUS_ERROR => Text::Owned("_OTHER".into()),
-            [] => Text::Absent,
+            [] if span.status_code != STATUS_ERROR => Text::Absent,
+            [] if self.exception.is_empty() => Text::Owned("_OTHER".into()),
+            [] => Text::Range(Range32::of(record, self.exception)),
             error => Text::Range(Range32::of(record, error)),
         }
     }
