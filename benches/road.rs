@@ -23,10 +23,13 @@ use qiyas::units::UnixNanos;
 #[path = "spans/mod.rs"]
 mod spans;
 
+/// Makes the span of an index and an end time.
+type MakeSpan = fn(usize, u64) -> Span;
+
 const SPANS: usize = 100;
 const NOW: u64 = 1_795_521_600_000_000_000;
 
-fn batch(span: fn(usize, u64) -> Span, from: usize) -> bytes::Bytes {
+fn batch(span: MakeSpan, from: usize) -> bytes::Bytes {
     spans::request((from..from + SPANS).map(|index| span(index, NOW)).collect()).encode_to_vec().into()
 }
 
@@ -39,7 +42,7 @@ fn state() -> (Arc<Observer>, State) {
 }
 
 fn road(criterion: &mut Criterion) {
-    let kinds: [(&str, fn(usize, u64) -> Span); 2] = [("http", spans::http), ("ai", spans::ai)];
+    let kinds: [(&str, MakeSpan); 2] = [("http", spans::http), ("ai", spans::ai)];
     for (kind, make) in kinds {
         let request = batch(make, 0);
         let mut group = criterion.benchmark_group(kind);

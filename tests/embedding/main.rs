@@ -54,7 +54,7 @@ fn assert_is_ours(resource: Option<SentResource>) {
 async fn what_the_sdk_exports_is_forwarded_and_measured() {
     let mut destination = Destination::start().await;
     let config = config(&format!(
-        "forward: [{{endpoint: 'http://{}', signals: [traces, metrics, logs], compression: none}}]",
+        "forward: [{{endpoint: 'http://{}', signals: [traces, metrics, logs], enrich: false, compression: none}}]",
         destination.address
     ));
     let (sidecar, prometheus) = started(&config).await;
@@ -67,7 +67,8 @@ async fn what_the_sdk_exports_is_forwarded_and_measured() {
 
     let tracer = tracers.tracer_with_scope(InstrumentationScope::builder("shop").with_version("2").build());
     for name in ["first", "second"] {
-        let attributes = [KeyValue::new("gen_ai.operation.name", "chat"), KeyValue::new("n", 7_i64)];
+        let attributes = [("gen_ai.operation.name", "chat"), ("gen_ai.request.model", "gpt-5")]
+            .map(|(key, value)| KeyValue::new(key, value));
         tracer.span_builder(name).with_kind(SpanKind::Client).with_attributes(attributes).start(&tracer).end();
     }
     meters.meter("shop").u64_counter("orders").build().add(3, &[]);
