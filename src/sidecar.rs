@@ -27,7 +27,7 @@ use crate::expose::health::{Health, Part};
 use crate::expose::{self, prometheus};
 use crate::forward::{Derive, DestinationError, Enrich, Forwarder, Lent};
 use crate::journal::{Entry, Journal, Origin, Payload};
-use crate::measure::{Asker, Fold, Mode, State};
+use crate::measure::{Asker, Fold, Mode, State, Unanswered};
 use crate::observe::enrich::Enricher;
 use crate::observe::genai::price::{Prices, PricesError};
 use crate::observe::{Observations, Observer};
@@ -90,10 +90,29 @@ struct Sources {
 }
 
 impl Sources {
-    /// Everything there is to show now. Once the fold has stopped only the sidecar's own figures are left.
-    async fn families(&self) -> Vec<Family> {
+    /// Everything for the endpoint: what is derived, then the apps' own metrics. Of two that want one name the derived
+    /// one comes first and stays.
+    async fn exposed(&self) -> Vec<Family> {
+        let now = UnixNanos::now();
+        let asked = self.asker.ask(move |state| (state.families(now), state.received_families(now))).await;
+        let (derived, received) = match asked {
+            Ok((derived, received)) => (Ok(derived), received),
+            Err(unanswered) => (Err(unanswered), Vec::new()),
+        };
+        let mut families = self.with_own(derived, now);
+        families.extend(received);
+        families
+    }
+
+    /// Everything derived. The apps' own metrics are not among them: they are forwarded as they came.
+    async fn derived(&self) -> Vec<Family> {
         let now = UnixNanos::now();
         let derived = self.asker.ask(move |state| state.families(now)).await;
+        self.with_own(derived, now)
+    }
+
+    /// Derived families and the sidecar's own figures. Once the fold has stopped only the latter are left.
+    fn with_own(&self, derived: Result<Vec<Family>, Unanswered>, now: UnixNanos) -> Vec<Family> {
         let mut families = derived.unwrap_or_else(|unanswered| {
             tracing::warn!("derived metrics are missing from an answer: {unanswered}");
             Vec::new()
@@ -180,7 +199,7 @@ impl Sidecar {
                 Arc::clone(&own),
                 move || {
                     let sources = families.clone();
-                    async move { sources.families().await }
+                    async move { sources.exposed().await }
                 },
                 move || health.health(),
             ));
@@ -339,7 +358,7 @@ fn lent(
     let derive: Derive = Arc::new(move |_previous_was_taken| {
         let (sources, own_resource) = (sources.clone(), Arc::clone(&own_resource));
         let round = async move {
-            let families = sources.families().await;
+            let families = sources.derived().await;
             let encoding =
                 expose::otlp::Encoding { own_resource: &own_resource, histogram, max_bytes: MAX_DERIVED_BYTES };
             expose::otlp::encode(&families, encoding).requests.into_iter().map(|request| request.body).collect()

@@ -49,7 +49,6 @@ const NOT_YET: &[NotYet] = &[
     any("alerts", "alerts are not sent yet"),
     only("forward.*.content", "drop", "content is not cut out yet; everything is sent"),
     only("forward.*.temporality", "delta", "delta is not built yet; cumulative is sent"),
-    any("prometheus.received", "the app's own metrics are not on the endpoint yet"),
     any("api", "the API answers health alone so far"),
 ];
 

@@ -22,8 +22,3 @@ pub fn denied(message: &str) -> Answer {
     answer.headers_mut().insert(http::header::WWW_AUTHENTICATE, challenge);
     answer
 }
-
-/// The version of an instrumentation scope: the package's for our own, `qiyas/<measure>`; of others none is known.
-fn scope_version(scope: &str) -> &'static str {
-    if scope.starts_with("qiyas/") { env!("CARGO_PKG_VERSION") } else { "" }
-}

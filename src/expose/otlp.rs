@@ -24,10 +24,8 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
 use crate::config;
-use crate::series::{Exemplar, Exponential, Family, Histogram, Identity, Kind, Label, LabelValue, Point, Value};
+use crate::series::{Exemplar, Exponential, Family, Histogram, Identity, Kind, Label, LabelValue, Point, Scope, Value};
 use crate::units::UnixNanos;
-
-use super::scope_version;
 
 /// How families become requests.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +74,7 @@ pub fn encode(families: &[Family], encoding: Encoding<'_>) -> Encoded {
 }
 
 /// Points by resource, scope and family.
-type Gathered<'a> = Vec<(Newest<'a>, BTreeMap<&'a str, Metrics<'a>>)>;
+type Gathered<'a> = Vec<(Newest<'a>, BTreeMap<&'a Scope, Metrics<'a>>)>;
 type Metrics<'a> = Vec<(&'a Family, Vec<&'a Point>)>;
 
 /// A resource by the newest of its points.
@@ -88,7 +86,7 @@ struct Newest<'a> {
 
 fn gather(families: &[Family]) -> Gathered<'_> {
     type Key<'a> = Option<(&'a str, &'a str, &'a str)>;
-    let mut resources: BTreeMap<Key<'_>, (Newest<'_>, BTreeMap<&str, Metrics<'_>>)> = BTreeMap::new();
+    let mut resources: BTreeMap<Key<'_>, (Newest<'_>, BTreeMap<&Scope, Metrics<'_>>)> = BTreeMap::new();
     for family in families {
         for point in &family.points {
             let identity = point.identity.as_deref();
@@ -97,7 +95,7 @@ fn gather(families: &[Family]) -> Gathered<'_> {
             if newest.identity.is_none() || point.time >= newest.time {
                 *newest = Newest { time: point.time, identity };
             }
-            let metrics = scopes.entry(family.scope.as_ref()).or_default();
+            let metrics = scopes.entry(&family.scope).or_default();
             match metrics.last_mut() {
                 Some((last, points)) if std::ptr::eq(*last, family) => points.push(point),
                 _ => metrics.push((family, vec![point])),
@@ -128,7 +126,7 @@ struct Open {
 }
 
 impl Writer<'_> {
-    fn family(&mut self, attributes: &[KeyValue], scope: &str, family: &Family, points: &[&Point]) {
+    fn family(&mut self, attributes: &[KeyValue], scope: &Scope, family: &Family, points: &[&Point]) {
         // A family may mix histograms with and without the exponential form: then it is two metrics of one name.
         let preferred = self.encoding.histogram;
         for form in [Form::Number, Form::Explicit, Form::Exponential] {
@@ -149,7 +147,7 @@ impl Writer<'_> {
     fn add(
         &mut self,
         attributes: &[KeyValue],
-        scope: &str,
+        scope: &Scope,
         family: &Family,
         metric: &mut Option<Metric>,
         point: DataPoint,
@@ -182,14 +180,14 @@ impl Writer<'_> {
 
 impl Open {
     /// What a point costs beside itself: the resource, scope and metric that are not open yet.
-    fn opening_len(&self, attributes: &[KeyValue], scope: &str, metric: Option<&Metric>, family: &Family) -> usize {
+    fn opening_len(&self, attributes: &[KeyValue], scope: &Scope, metric: Option<&Metric>, family: &Family) -> usize {
         let mut len = 0;
         if !self.resource {
             let resource: usize = attributes.iter().map(|attribute| attribute.encoded_len() + PREFIX).sum();
             len += PREFIX + PREFIX + resource;
         }
         if !self.has_scope(scope) {
-            len += PREFIX + PREFIX + PREFIX + scope.len() + PREFIX + scope_version(scope).len();
+            len += PREFIX + PREFIX + PREFIX + scope.name.len() + PREFIX + scope.version.len();
         }
         if metric.is_none() {
             // The metric, its data, and the temporality and monotony in it.
@@ -198,13 +196,13 @@ impl Open {
         len
     }
 
-    fn has_scope(&self, scope: &str) -> bool {
+    fn has_scope(&self, scope: &Scope) -> bool {
         let last = self.request.resource_metrics.last().filter(|_| self.resource);
-        let scope_of = |metrics: &ScopeMetrics| metrics.scope.as_ref().map(|scope| scope.name.clone());
-        last.and_then(|resource| resource.scope_metrics.last()).and_then(scope_of).as_deref() == Some(scope)
+        let open = last.and_then(|resource| resource.scope_metrics.last()).and_then(|metrics| metrics.scope.as_ref());
+        open.is_some_and(|open| open.name == scope.name && open.version == scope.version)
     }
 
-    fn open(&mut self, attributes: &[KeyValue], scope: &str) {
+    fn open(&mut self, attributes: &[KeyValue], scope: &Scope) {
         if !self.resource {
             let resource = Resource { attributes: attributes.to_vec(), ..Resource::default() };
             self.request
@@ -214,8 +212,8 @@ impl Open {
         }
         if !self.has_scope(scope) {
             let scope = InstrumentationScope {
-                name: scope.to_owned(),
-                version: scope_version(scope).to_owned(),
+                name: scope.name.clone().into_owned(),
+                version: scope.version.clone().into_owned(),
                 ..InstrumentationScope::default()
             };
             if let Some(resource) = self.request.resource_metrics.last_mut() {
@@ -243,7 +241,7 @@ enum Form {
 impl Form {
     fn of(point: &Point, preferred: config::Histogram) -> Self {
         match &point.value {
-            Value::Int(_) | Value::Float(_) => Self::Number,
+            Value::Int(_) | Value::Float(_) | Value::Summary(_) => Self::Number,
             Value::Histogram(histogram) => match (preferred, &histogram.exponential) {
                 (config::Histogram::Exponential, Some(_)) => Self::Exponential,
                 _ => Self::Explicit,
@@ -325,6 +323,8 @@ fn data_point(kind: Kind, point: &Point, form: Form) -> Option<DataPoint> {
                 ..explicit_point(histogram)
             })),
         },
+        // Nothing derived is a summary, and received ones are forwarded as they came.
+        (Value::Summary(_), _) | (_, Kind::Summary) => None,
         (Value::Histogram(_), _) | (_, Kind::Histogram) => None,
         (Value::Int(_) | Value::Float(_), _) => Some(DataPoint::Number(NumberDataPoint {
             attributes,
@@ -341,14 +341,14 @@ fn number(value: &Value) -> Option<number_data_point::Value> {
     match value {
         Value::Int(value) => Some(number_data_point::Value::AsInt(*value)),
         Value::Float(value) => Some(number_data_point::Value::AsDouble(*value)),
-        Value::Histogram(_) => None,
+        Value::Histogram(_) | Value::Summary(_) => None,
     }
 }
 
 fn explicit_point(histogram: &Histogram) -> HistogramDataPoint {
     HistogramDataPoint {
         count: histogram.count,
-        sum: Some(histogram.sum),
+        sum: Some(histogram.sum).filter(|sum| !sum.is_nan()),
         min: histogram.min,
         max: histogram.max,
         bucket_counts: histogram.buckets.clone(),
@@ -360,14 +360,21 @@ fn explicit_point(histogram: &Histogram) -> HistogramDataPoint {
 fn exponential_point(histogram: &Histogram, exponential: &Exponential) -> ExponentialHistogramDataPoint {
     ExponentialHistogramDataPoint {
         count: histogram.count,
-        sum: Some(histogram.sum),
+        sum: Some(histogram.sum).filter(|sum| !sum.is_nan()),
         min: histogram.min,
         max: histogram.max,
         scale: exponential.scale.into(),
         zero_count: exponential.zero_count,
-        positive: Some(Buckets { offset: exponential.offset, bucket_counts: exponential.buckets.clone() }),
+        zero_threshold: exponential.zero_threshold,
+        positive: buckets(exponential.offset, &exponential.buckets),
+        negative: buckets(exponential.negative_offset, &exponential.negative_buckets)
+            .filter(|negative| !negative.bucket_counts.is_empty()),
         ..ExponentialHistogramDataPoint::default()
     }
+}
+
+fn buckets(offset: i32, counts: &[u64]) -> Option<Buckets> {
+    Some(Buckets { offset, bucket_counts: counts.to_vec() })
 }
 
 fn otlp_exemplar(exemplar: &Exemplar) -> OtlpExemplar {

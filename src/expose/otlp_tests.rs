@@ -26,7 +26,13 @@ fn family(name: &'static str, kind: Kind, scope: &'static str, points: Vec<Point
 }
 
 fn histogram(exponential: bool) -> Value {
-    let exponential = exponential.then(|| Exponential { scale: 2, zero_count: 1, offset: -3, buckets: vec![0, 2] });
+    let exponential = exponential.then(|| Exponential {
+        scale: 2,
+        zero_count: 1,
+        offset: -3,
+        buckets: vec![0, 2],
+        ..Exponential::default()
+    });
     Value::Histogram(Histogram {
         count: 3,
         sum: 4.5,

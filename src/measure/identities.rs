@@ -39,6 +39,17 @@ struct Known {
     identity: Arc<Identity>,
     body_hash: u64,
     last: UnixNanos,
+    /// When it last fed the measures that derive metrics, by [`Feed`].
+    fed: [UnixNanos; 2],
+}
+
+/// What an app sends that we derive metrics from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feed {
+    /// Spans of any kind.
+    Spans,
+    /// Spans of AI calls.
+    Calls,
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +93,7 @@ impl Identities {
             None if is_full => return (IdentityId::NONE, Notice::Overflowed),
             None => Notice::New,
         };
+        let fed = self.known.get(&id).map(|known| known.fed).unwrap_or_default();
         let text = |bytes: &[u8]| Arc::<str>::from(String::from_utf8_lossy(bytes));
         let identity = Arc::new(Identity {
             namespace: text(namespace),
@@ -89,8 +101,23 @@ impl Identities {
             instance: text(instance),
             attributes: attributes(body),
         });
-        self.known.insert(id, Known { identity, body_hash, last: now });
+        self.known.insert(id, Known { identity, body_hash, last: now, fed });
         (id, notice)
+    }
+
+    /// Notes that an app feeds what we derive.
+    pub fn feed(&mut self, id: IdentityId, feed: Feed, now: UnixNanos) {
+        if let Some(known) = self.known.get_mut(&id)
+            && let Some(fed) = known.fed.get_mut(feed as usize)
+        {
+            *fed = now.max(*fed);
+        }
+    }
+
+    /// Whether an app has fed that since `since`.
+    pub fn feeds(&self, id: IdentityId, feed: Feed, since: UnixNanos) -> bool {
+        let fed = self.known.get(&id).and_then(|known| known.fed.get(feed as usize));
+        fed.is_some_and(|fed| fed.0 > 0 && *fed >= since)
     }
 
     pub fn get(&self, id: IdentityId) -> Option<Arc<Identity>> {

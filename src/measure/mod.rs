@@ -2,14 +2,14 @@
 //!
 //! - [`state`]: all of it, and what one record does;
 //! - [`fold`]: the thread that owns it;
-//! - [`spans`], [`ai`], [`points`]: the measures; [`identities`]: whose telemetry it is; [`time`]: when it happened.
+//! - [`spans`], [`ai`], [`received`]: the measures; [`identities`]: whose telemetry it is; [`time`]: when it happened.
 //!
 //! Every measure keeps what merges associatively and commutatively ([`crate::series::Merge`]) and what serializes.
 
 pub mod ai;
 pub mod fold;
 pub mod identities;
-pub mod points;
+pub mod received;
 pub mod spans;
 pub mod state;
 pub mod time;

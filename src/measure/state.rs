@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ai::{Ai, ModelAnswer, Outcome, Seen};
-use super::identities::{Identities, IdentityId, Notice};
-use super::points::Points;
+use super::identities::{Feed, Identities, IdentityId, Notice};
+use super::received::{Received, Showing};
 use super::spans::{self, Spans};
 use super::time::SpanTime;
 use crate::config::Config;
@@ -45,7 +45,10 @@ pub struct State {
     identities: Identities,
     pub(super) spans: Spans,
     pub(super) ai: Ai,
-    host: Points,
+    host: Received,
+    /// The apps' own metrics; `None`: not wanted on the endpoint.
+    received: Option<Received>,
+    received_expiry: Duration,
     observed: BTreeMap<&'static str, u64>,
     ignored: BTreeMap<&'static str, u64>,
     shared_identities: Vec<IdentityId>,
@@ -67,7 +70,9 @@ impl State {
             identities: Identities::new((series / 4).max(1)),
             spans: Spans::new(&config.spans, series / 2, seed),
             ai: Ai::new(config, prices, series / 4, seed, mode == Mode::Recording),
-            host: Points::new("qiyas/host", series / 4, seed),
+            host: Received::own("qiyas/host", series / 16, seed),
+            received: config.prometheus.received.enabled.then(|| Received::new(series / 16 * 3, seed)),
+            received_expiry: config.prometheus.received.expiry.into(),
             observed: BTreeMap::new(),
             ignored: BTreeMap::new(),
             shared_identities: Vec::new(),
@@ -112,6 +117,9 @@ impl State {
             self.spans.table_mut().expire(self.now, self.expiry);
             self.ai.expire(self.now, self.expiry);
             self.host.expire(self.now, self.expiry);
+            if let Some(received) = &mut self.received {
+                received.expire(self.now, self.received_expiry);
+            }
         }
     }
 
@@ -120,14 +128,40 @@ impl State {
         self.ignore("implausible", u64::from(seen.implausible));
         match (signal, origin) {
             (Signal::Traces, _) => self.fold_spans(bytes, seen),
-            (Signal::Metrics, Origin::Own) => self.host.fold(bytes, seen, self.now),
+            (Signal::Metrics, Origin::Own) => {
+                self.host.fold(bytes, seen, &[], |_, _| false, self.now, &mut self.ignored);
+            }
+            (Signal::Metrics, Origin::App) if self.received.is_some() => self.fold_received(bytes, seen),
             (Signal::Metrics, Origin::App) | (Signal::Logs, _) => {}
+        }
+    }
+
+    fn fold_received(&mut self, bytes: &[u8], seen: &Observations) {
+        let ids: Vec<IdentityId> = seen.resources.iter().map(|resource| self.resolve(bytes, resource).0).collect();
+        let fed_since = self.fed_since();
+        let Self { received: Some(received), identities, ignored, now, .. } = self else { return };
+        let is_fed = |id, feed| identities.feeds(id, feed, fed_since);
+        received.fold(bytes, seen, &ids, is_fed, *now, ignored);
+    }
+
+    /// What was fed before has left what we derive, or leaves it with the next sweep.
+    fn fed_since(&self) -> UnixNanos {
+        match self.mode {
+            Mode::Live => self.now.saturating_sub(self.expiry + SWEEP),
+            Mode::Recording => UnixNanos(0),
         }
     }
 
     fn fold_spans(&mut self, bytes: &[u8], seen: &Observations) {
         let identities: Vec<(IdentityId, u64)> =
             seen.resources.iter().map(|resource| self.resolve(bytes, resource)).collect();
+        let watches_feeds = self.received.is_some() && !seen.spans.is_empty();
+        if watches_feeds {
+            for (id, _) in &identities {
+                self.identities.feed(*id, Feed::Spans, self.now);
+            }
+        }
+        let mut calls_from = None;
         let mut calls = seen.calls.iter().peekable();
         for (index, span) in seen.spans.iter().enumerate() {
             let resource = span.resource as usize;
@@ -148,6 +182,9 @@ impl State {
             self.spans.fold(bytes, &seen_span, dimensions, self.now);
             while let Some(call) = calls.next_if(|call| call.span as usize == index) {
                 let outcome = self.ai.fold(bytes, &Seen { call, span: seen_span, service }, self.now);
+                if watches_feeds && outcome != Outcome::NoCall && calls_from.replace(identity) != Some(identity) {
+                    self.identities.feed(identity, Feed::Calls, self.now);
+                }
                 match outcome {
                     Outcome::Counted => self.observe_kind("ai_calls", 1),
                     Outcome::Repeated => self.ignore("repeated", 1),
@@ -214,9 +251,23 @@ impl State {
     pub fn families(&self, now: UnixNanos) -> Vec<Family> {
         let mut families = self.spans.families(&self.identities, now);
         families.extend(self.ai.families(&self.identities, self.now));
-        families.extend(self.host.families(now));
+        families.extend(self.host.families(self.showing(now, self.expiry)));
         families.extend(self.own_families(now));
         families
+    }
+
+    /// The apps' own metrics, for the endpoint alone: they are forwarded as they came.
+    pub fn received_families(&self, now: UnixNanos) -> Vec<Family> {
+        let showing = self.showing(now, self.received_expiry);
+        self.received.as_ref().map(|received| received.families(showing)).unwrap_or_default()
+    }
+
+    fn showing(&self, now: UnixNanos, expiry: Duration) -> Showing<'_> {
+        let heard_since = match self.mode {
+            Mode::Live => self.now.saturating_sub(expiry),
+            Mode::Recording => UnixNanos(0),
+        };
+        Showing { identities: &self.identities, heard_since, fed_since: self.fed_since(), now }
     }
 
     /// Each observed app, for `target_info`.
@@ -268,8 +319,10 @@ impl State {
                 now,
             )],
         };
-        let series = self.spans.table().len() + self.ai.series() + self.host.len();
-        let overflowed = self.spans.table().overflowed() + self.ai.overflowed() + self.host.overflowed();
+        let points = || [&self.host].into_iter().chain(&self.received);
+        let series = self.spans.table().len() + self.ai.series() + points().map(Received::len).sum::<usize>();
+        let overflowed =
+            self.spans.table().overflowed() + self.ai.overflowed() + points().map(Received::overflowed).sum::<u64>();
         vec![
             counter("qiyas.observations", "What was observed, by kind.", "kind", &self.observed),
             counter(
@@ -279,7 +332,12 @@ impl State {
                 &self.ignored(),
             ),
             single("qiyas.series", "Label sets held by all measures.", Kind::Gauge, series as u64),
-            single("qiyas.series.overflowed", "Observations counted in an overflow series.", Kind::Counter, overflowed),
+            single(
+                "qiyas.series.overflowed",
+                "Observations beyond the budget: counted in an overflow series, or, received ones, not shown.",
+                Kind::Counter,
+                overflowed,
+            ),
         ]
     }
 

@@ -16,7 +16,7 @@ mod observations;
 mod pass;
 mod sampling;
 
-pub use observations::{Call, Observations, Resource, Role, Scalar, Span, Text, Tokens};
+pub use observations::{Call, Metric, Observations, Resource, Role, Scalar, Span, Text, Tokens};
 pub use sampling::AdjustedCount;
 
 use crate::config;

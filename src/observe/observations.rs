@@ -16,8 +16,7 @@ pub struct Observations {
     pub resources: Vec<Resource>,
     pub spans: Vec<Span>,
     pub calls: Vec<Call>,
-    /// `Metric` messages, each with the index of its resource.
-    pub metrics: Vec<(u32, Range32)>,
+    pub metrics: Vec<Metric>,
     /// Their data points.
     pub points: u32,
     pub logs: u32,
@@ -49,7 +48,7 @@ impl Observations {
         size_of_val(self.resources.as_slice())
             + self.spans.capacity() * size_of::<Span>()
             + self.calls.capacity() * size_of::<Call>()
-            + self.metrics.capacity() * size_of::<(u32, Range32)>()
+            + self.metrics.capacity() * size_of::<Metric>()
             + (self.resource_dimensions.capacity() + self.span_dimensions.capacity()) * size_of::<Scalar>()
     }
 }
@@ -61,6 +60,17 @@ pub struct Resource {
     pub name: Range32,
     pub instance: Range32,
     /// The encoded `Resource`.
+    pub body: Range32,
+}
+
+/// A metric with all its points.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Index of its resource.
+    pub resource: u32,
+    /// The encoded `InstrumentationScope`; empty: none was sent.
+    pub scope: Range32,
+    /// The encoded message.
     pub body: Range32,
 }
 

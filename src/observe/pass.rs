@@ -2,7 +2,7 @@
 
 use super::Observer;
 use super::genai::Slots;
-use super::observations::{Observations, Resource, Scalar, Span};
+use super::observations::{Metric, Observations, Resource, Scalar, Span};
 use super::sampling::AdjustedCount;
 use crate::otlp::Range32;
 use crate::otlp::view::{self, Read as _};
@@ -16,6 +16,9 @@ pub(super) struct Pass<'o, 'a> {
     slots: Slots<'a>,
     resource: Resource,
     scope: &'a [u8],
+    /// The encoded scope of the metrics being read, and the first of them.
+    metrics_scope: Range32,
+    metrics_from: usize,
     exception: Option<AnyValue<'a>>,
     /// One for each configured dimension, of the span being read.
     dimensions: Vec<Scalar>,
@@ -30,6 +33,8 @@ impl<'o, 'a> Pass<'o, 'a> {
             slots: Slots::new(),
             resource: Resource::default(),
             scope: &[],
+            metrics_scope: Range32::default(),
+            metrics_from: 0,
             exception: None,
             dimensions: vec![Scalar::Absent; observer.dimensions],
         }
@@ -87,10 +92,17 @@ impl<'a> Visitor<'a> for Pass<'_, 'a> {
 
     fn scope_begin(&mut self) {
         self.scope = &[];
+        self.metrics_scope = Range32::default();
+        self.metrics_from = self.out.metrics.len();
     }
 
-    fn scope(&mut self, name: &'a [u8], _version: &'a [u8]) {
+    fn scope(&mut self, name: &'a [u8], _version: &'a [u8], body: &'a [u8]) {
         self.scope = name;
+        self.metrics_scope = Range32::of(self.record, body);
+        // The wire may have the scope behind its metrics.
+        for metric in self.out.metrics.iter_mut().skip(self.metrics_from) {
+            metric.scope = self.metrics_scope;
+        }
     }
 
     #[inline]
@@ -169,6 +181,10 @@ impl<'a> Visitor<'a> for Pass<'_, 'a> {
     fn metric(&mut self, metric: &'a [u8]) {
         let points = view::Metric::read(metric).point_count();
         self.out.points = self.out.points.saturating_add(u32::try_from(points).unwrap_or(u32::MAX));
-        self.out.metrics.push((self.out.resources.len() as u32, Range32::of(self.record, metric)));
+        self.out.metrics.push(Metric {
+            resource: self.out.resources.len() as u32,
+            scope: self.metrics_scope,
+            body: Range32::of(self.record, metric),
+        });
     }
 }

@@ -70,7 +70,8 @@ pub trait Visitor<'a> {
     fn resource_end(&mut self, _resource: &'a [u8]) {}
     /// A `ScopeSpans`, `ScopeMetrics` or `ScopeLogs` begins.
     fn scope_begin(&mut self) {}
-    fn scope(&mut self, _name: &'a [u8], _version: &'a [u8]) {}
+    /// Its `InstrumentationScope`, `body` as encoded; mostly before its items, but the wire leaves that free.
+    fn scope(&mut self, _name: &'a [u8], _version: &'a [u8], _body: &'a [u8]) {}
     /// An attribute of the span or log record being read.
     fn attribute(&mut self, _key: &'a [u8], _value: AnyValue<'a>) {}
     /// An attribute of the span event being read.
@@ -216,7 +217,7 @@ fn read_scope<'a, V: Visitor<'a>>(scope: &'a [u8], visitor: &mut V) -> Result<()
             _ => {}
         }
     }
-    visitor.scope(name, version);
+    visitor.scope(name, version, scope);
     Ok(())
 }
 

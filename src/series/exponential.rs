@@ -16,13 +16,17 @@ pub const MAX_SCALE: i8 = 8;
 /// As in OpenTelemetry's SDKs.
 pub const MAX_BUCKETS: usize = 160;
 
+/// The scales of OpenTelemetry's data model.
+const MIN_RECEIVED_SCALE: i32 = -10;
+const MAX_RECEIVED_SCALE: i32 = 20;
+
 const PER_DOUBLING: usize = 1 << MAX_SCALE;
 
 /// Lower bounds, exclusive, of the buckets within one doubling.
 static BOUNDS: LazyLock<[f64; PER_DOUBLING]> =
     LazyLock::new(|| std::array::from_fn(|index| (index as f64 / PER_DOUBLING as f64).exp2()));
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
 pub struct Exponential {
     scale: i8,
     zero_count: u64,
@@ -57,7 +61,68 @@ impl Exponential {
             zero_count: self.zero_count,
             offset: self.offset,
             buckets: self.buckets.clone(),
+            ..family::Exponential::default()
         }
+    }
+
+    /// From buckets as somebody else counted them, at any scale that OpenTelemetry allows (−10 … 20). `None`: another
+    /// scale, or a bucket outside of what a double can be.
+    pub fn from_buckets(scale: i32, offset: i32, counts: impl Iterator<Item = u64>) -> Option<Self> {
+        if !(MIN_RECEIVED_SCALE..=MAX_RECEIVED_SCALE).contains(&scale) {
+            return None;
+        }
+        let finer = u32::try_from(scale - i32::from(MAX_SCALE)).unwrap_or(0);
+        let mut all = Self { scale: scale.min(MAX_SCALE.into()) as i8, ..Self::default() };
+        // One doubling more on either side: bucket bounds may be rounded.
+        let doubling = |index: i64| if scale >= 0 { index >> scale } else { index << -scale };
+        for (step, count) in (0_i64..).zip(counts).filter(|(_, count)| *count > 0) {
+            let index = i64::from(offset) + step;
+            if !(-1076..=1025).contains(&doubling(index)) {
+                return None;
+            }
+            // In range now: 2^8 buckets to each of those doublings at most.
+            let mut index = (index >> finer) as i32 >> all.coarser_than(scale.min(MAX_SCALE.into()));
+            index >>= all.fit(index, index);
+            let bucket = all.bucket(index)?;
+            *bucket = bucket.checked_add(count)?;
+        }
+        // Nothing counted has no scale, or merging would depend on who merges.
+        Some(if all.buckets.is_empty() { Self::default() } else { all })
+    }
+
+    /// By how much the scale has fallen from `scale`.
+    fn coarser_than(&self, scale: i32) -> u32 {
+        u32::try_from(scale - i32::from(self.scale)).unwrap_or(0)
+    }
+
+    /// Lowers the scale to `scale` if it is above.
+    pub fn coarsen_to(&mut self, scale: i8) {
+        self.coarsen(u32::try_from(self.scale - scale).unwrap_or(0));
+    }
+
+    pub fn scale(&self) -> i8 {
+        self.scale
+    }
+
+    /// Index of the first bucket.
+    pub fn offset(&self) -> i32 {
+        self.offset
+    }
+
+    pub fn buckets(&self) -> &[u64] {
+        &self.buckets
+    }
+
+    /// Whether some bucket holds less than in `earlier`; a coarser scale alone makes no difference.
+    pub fn fell_below(&self, earlier: &Self) -> bool {
+        let scale = self.scale.min(earlier.scale);
+        let (mut mine, mut theirs) = (self.clone(), earlier.clone());
+        mine.coarsen_to(scale);
+        theirs.coarsen_to(scale);
+        (theirs.offset..).zip(&theirs.buckets).any(|(index, count)| {
+            let now = usize::try_from(index - mine.offset).ok().and_then(|index| mine.buckets.get(index));
+            *count > now.copied().unwrap_or(0)
+        })
     }
 
     /// Makes room for indices `low` … `high` of the present scale; returns by how much the scale fell.
@@ -101,7 +166,7 @@ impl Exponential {
         self.buckets.resize((last - self.offset) as usize + 1, 0);
         for (step, count) in (0_i32..).zip(fine) {
             if let Some(bucket) = self.bucket((fine_offset + step) >> shift) {
-                *bucket += count;
+                *bucket = bucket.saturating_add(count);
             }
         }
     }
@@ -124,7 +189,7 @@ impl Merge for Exponential {
         let shift = self.fit(theirs.offset, theirs.offset + theirs.buckets.len() as i32 - 1);
         for (step, count) in (0_i32..).zip(theirs.buckets) {
             if let Some(bucket) = self.bucket((theirs.offset + step) >> shift) {
-                *bucket += count;
+                *bucket = bucket.saturating_add(count);
             }
         }
     }

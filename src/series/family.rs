@@ -18,8 +18,25 @@ pub struct Family {
     pub unit: Cow<'static, str>,
     pub kind: Kind,
     /// The instrumentation scope, such as `qiyas/spans`.
-    pub scope: Cow<'static, str>,
+    pub scope: Scope,
     pub points: Vec<Point>,
+}
+
+/// An instrumentation scope.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Scope {
+    /// Empty: none was named.
+    pub name: Cow<'static, str>,
+    /// Empty: not known.
+    pub version: Cow<'static, str>,
+}
+
+/// A scope of ours, `qiyas/<measure>`, has the package's version; of others none is known.
+impl From<&'static str> for Scope {
+    fn from(name: &'static str) -> Self {
+        let version = if name.starts_with("qiyas/") { env!("CARGO_PKG_VERSION") } else { "" };
+        Self { name: name.into(), version: version.into() }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +48,8 @@ pub enum Kind {
     Gauge,
     /// A cumulative histogram.
     Histogram,
+    /// Quantiles that the sender computed, with a cumulative count and sum.
+    Summary,
 }
 
 /// One series' value.
@@ -52,11 +71,21 @@ pub enum Value {
     Int(i64),
     Float(f64),
     Histogram(Histogram),
+    Summary(Summary),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    pub count: u64,
+    pub sum: f64,
+    /// (quantile in 0 … 1, value), ascending, each quantile once.
+    pub quantiles: Vec<(f64, f64)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
     pub count: u64,
+    /// NaN: the sender told none.
     pub sum: f64,
     pub min: Option<f64>,
     pub max: Option<f64>,
@@ -68,14 +97,20 @@ pub struct Histogram {
     pub exponential: Option<Exponential>,
 }
 
-/// A base-2 exponential histogram of values ≥ 0: bucket `i` holds (2^(i/2^scale), 2^((i+1)/2^scale)].
-#[derive(Clone, Debug, PartialEq)]
+/// A base-2 exponential histogram: bucket `i` holds (2^(i/2^scale), 2^((i+1)/2^scale)], a negative one the same range
+/// below zero.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Exponential {
     pub scale: i8,
+    /// Values of at most `zero_threshold`, whatever their sign.
     pub zero_count: u64,
+    pub zero_threshold: f64,
     /// Index of the first bucket.
     pub offset: i32,
     pub buckets: Vec<u64>,
+    /// Index of the first negative bucket.
+    pub negative_offset: i32,
+    pub negative_buckets: Vec<u64>,
 }
 
 /// An attribute of a series.

@@ -11,7 +11,9 @@ pub mod key;
 pub mod table;
 
 pub use distribution::{Bounds, Distribution};
-pub use family::{Exemplar, Exponential, Family, Histogram, Identity, Kind, Label, LabelValue, Point, Value};
+pub use family::{
+    Exemplar, Exponential, Family, Histogram, Identity, Kind, Label, LabelValue, Point, Scope, Summary, Value,
+};
 pub use key::{Key, Parts, parts};
 pub use table::{Merge, Series, Stored, Table};
 

@@ -67,6 +67,17 @@ impl<V> Table<V> {
         }
     }
 
+    /// The series with this key, made by `new` if need be; at the budget none, and that is counted as overflowed: for
+    /// values that do not add up across series.
+    #[inline]
+    pub fn entry_within(&mut self, key: &[u8], now: UnixNanos, new: impl FnOnce() -> V) -> Option<&mut Series<V>> {
+        if self.len() >= self.budget && !self.contains(key) {
+            self.overflowed += 1;
+            return None;
+        }
+        Some(self.entry(key, now, new))
+    }
+
     pub fn contains(&self, key: &[u8]) -> bool {
         let hash = self.hasher.hash_one(key);
         self.index.find(hash, |slot| is_at(&self.slots, *slot, key)).is_some()
@@ -142,6 +153,16 @@ impl<V> Table<V> {
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Series<V>> {
         self.slots.iter_mut().flatten()
+    }
+
+    /// Removes a series.
+    pub fn remove(&mut self, key: &[u8]) -> Option<Series<V>> {
+        let hash = self.hasher.hash_one(key);
+        let slots = &self.slots;
+        let entry = self.index.find_entry(hash, |slot| is_at(slots, *slot, key)).ok()?;
+        let (slot, _) = entry.remove();
+        self.free.push(slot);
+        self.slots.get_mut(slot as usize)?.take()
     }
 
     /// Removes the series last touched more than `expiry` before `now`.
@@ -270,6 +291,25 @@ mod tests {
         let series = table.entry(b"a", second(101), || 0);
         assert_eq!((series.start, series.value), (second(101), 0));
         assert_eq!(table.len(), 2);
+    }
+
+    #[test]
+    fn within_the_budget_or_not_at_all() {
+        let mut table = Table::new(1, 7);
+        assert!(table.entry_within(b"a", UnixNanos(1), || 0_u64).is_some());
+        assert!(table.entry_within(b"b", UnixNanos(1), || 0).is_none());
+        assert!(table.entry_within(b"a", UnixNanos(1), || 0).is_some());
+        assert_eq!((table.len(), table.overflowed(), table.overflow().is_some()), (1, 1, false));
+    }
+
+    #[test]
+    fn a_removed_series_leaves_room() {
+        let mut table = table(&[(1, 1), (2, 2)], 2);
+        assert_eq!(table.remove(&[1]).map(|series| series.value), Some(1));
+        assert_eq!(table.remove(&[1]).map(|series| series.value), None);
+        assert!(!table.contains(&[1]) && table.contains(&[2]));
+        table.entry(&[3], UnixNanos(9), || 0).value += 5;
+        assert_eq!((table.len(), total(&table)), (2, 7));
     }
 
     proptest! {

@@ -4,7 +4,8 @@
 //! - No sample name belongs to two families, in any format: a family takes its own name and all that its type derives
 //!   from it (`_total`, `_bucket` …). Of two families that want one name the first stays and the newcomer is left out
 //!   whole.
-//! - Values fit their type: counters are not negative and not NaN, buckets ascend and add up to the count.
+//! - Values fit their type: counters are not negative and not NaN, buckets ascend and add up to the count,
+//!   quantiles ascend within 0 … 1.
 //! - The order depends on what is shown alone: families by name, series by labels (as they are encoded).
 //!
 //! What does not fit is left out and counted in [`LeftOut`]; a scrape never fails.
@@ -13,8 +14,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::expose::scope_version;
-use crate::series::{Exemplar, Family, Histogram, Identity, Kind, Point, Value};
+use crate::series::{Exemplar, Family, Histogram, Identity, Kind, Point, Summary, Value};
 use crate::units::UnixNanos;
 
 use super::labels::{BlockWriter, Context, Form, write_job};
@@ -44,11 +44,12 @@ pub enum Type {
     Counter,
     Gauge,
     Histogram,
+    Summary,
     /// `target_info`.
     Info,
 }
 
-/// One series; of a histogram, all its buckets.
+/// One series; of a histogram, all its buckets, of a summary, all its quantiles.
 #[derive(Debug)]
 pub struct Series<'a> {
     block: Range<usize>,
@@ -63,6 +64,7 @@ pub enum Shown<'a> {
     Int(i64),
     Float(f64),
     Histogram(&'a Histogram),
+    Summary(&'a Summary),
 }
 
 /// Series that a scrape does not show, by reason.
@@ -105,6 +107,16 @@ impl Type {
             Kind::Counter => Self::Counter,
             Kind::UpDownCounter | Kind::Gauge => Self::Gauge,
             Kind::Histogram => Self::Histogram,
+            Kind::Summary => Self::Summary,
+        }
+    }
+
+    /// The label that tells the samples of one series apart.
+    fn label(self) -> Option<&'static str> {
+        match self {
+            Self::Histogram => Some("le"),
+            Self::Summary => Some("quantile"),
+            Self::Counter | Self::Gauge | Self::Info => None,
         }
     }
 
@@ -114,6 +126,7 @@ impl Type {
             Self::Counter => &["", "_total", "_created"],
             Self::Gauge => &[""],
             Self::Histogram => &["", "_bucket", "_sum", "_count", "_created"],
+            Self::Summary => &["", "_sum", "_count", "_created"],
             Self::Info => &["", "_info"],
         }
     }
@@ -163,11 +176,8 @@ impl<'a> Assembly<'a> {
             return;
         };
         let Some(exposed) = self.families.get_mut(index) else { return };
-        let context = Context {
-            scope: &family.scope,
-            scope_version: scope_version(&family.scope),
-            histogram: exposed.kind == Type::Histogram,
-        };
+        let context =
+            Context { scope: &family.scope.name, scope_version: &family.scope.version, of_type: exposed.kind.label() };
         let mut writer = BlockWriter::new(self.namer, self.form, context);
         exposed.series.reserve(family.points.len());
         for point in &family.points {
@@ -216,7 +226,7 @@ impl<'a> Assembly<'a> {
         let Some(index) = self.place(MetricName::target_info(), Type::Info, help) else { return };
         let Some(exposed) = self.families.get_mut(index) else { return };
         let mut writer =
-            BlockWriter::new(self.namer, self.form, Context { scope: "", scope_version: "", histogram: false });
+            BlockWriter::new(self.namer, self.form, Context { scope: "", scope_version: "", of_type: None });
         for (_, identity) in targets.into_values() {
             let start = self.blocks.len();
             writer.write(&mut self.blocks, Some(identity), &identity.attributes);
@@ -268,8 +278,16 @@ fn fitting(kind: Type, point: &Point) -> Option<Shown<'_>> {
         (Type::Histogram, Value::Histogram(histogram)) => {
             is_consistent(histogram).then_some(Shown::Histogram(histogram))
         }
+        (Type::Summary, Value::Summary(summary)) => is_plausible(summary).then_some(Shown::Summary(summary)),
         _ => None,
     }
+}
+
+fn is_plausible(summary: &Summary) -> bool {
+    let ascend = summary.quantiles.windows(2).all(|pair| matches!(pair, [(low, _), (high, _)] if low < high));
+    ascend
+        && summary.quantiles.iter().all(|(quantile, _)| (0.0..=1.0).contains(quantile))
+        && (summary.sum.is_nan() || summary.sum >= 0.0)
 }
 
 fn is_consistent(histogram: &Histogram) -> bool {

@@ -35,8 +35,8 @@ pub struct Context<'a> {
     /// The instrumentation scope; empty: no label.
     pub scope: &'a str,
     pub scope_version: &'a str,
-    /// Whether samples carry `le`, which an attribute may not take then.
-    pub histogram: bool,
+    /// `le` or `quantile` where the family's samples carry it; an attribute may not take it then.
+    pub of_type: Option<&'static str>,
 }
 
 /// Writes the blocks of one family's points.
@@ -158,9 +158,11 @@ impl<'a> BlockWriter<'a> {
         }
         if !self.context.scope.is_empty() {
             ours.push(("otel_scope_name", Source::Scope));
+        }
+        if !self.context.scope_version.is_empty() || !self.context.scope.is_empty() {
             ours.push(("otel_scope_version", Source::ScopeVersion));
         }
-        let taken = |name: &str| (self.context.histogram && name == "le") || ours.iter().any(|(own, _)| *own == name);
+        let taken = |name: &str| self.context.of_type == Some(name) || ours.iter().any(|(own, _)| *own == name);
         let mut named: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (index, attribute) in attributes.iter().enumerate() {
             let name = self.namer.label(&attribute.key);
@@ -267,7 +269,7 @@ mod tests {
     use crate::config::TranslationStrategy;
     use crate::expose::prometheus::escaping::Escaping;
 
-    const PLAIN: Context<'_> = Context { scope: "", scope_version: "", histogram: false };
+    const PLAIN: Context<'_> = Context { scope: "", scope_version: "", of_type: None };
 
     fn block(namer: Namer, context: Context<'_>, identity: Option<&Identity>, attributes: &[Label]) -> String {
         let mut out = Vec::new();
@@ -281,7 +283,7 @@ mod tests {
 
     #[test]
     fn identity_scope_and_attributes_by_name() {
-        let context = Context { scope: "qiyas/spans", scope_version: "1.2.3", histogram: false };
+        let context = Context { scope: "qiyas/spans", scope_version: "1.2.3", of_type: None };
         let attributes = [Label::text("span.name", "GET /"), Label::text("http.method", "GET")];
         assert_eq!(
             block(Namer::default(), context, Some(&shop()), &attributes),
@@ -315,7 +317,7 @@ mod tests {
 
     #[test]
     fn our_names_are_not_for_attributes() {
-        let context = Context { scope: "s", scope_version: "", histogram: true };
+        let context = Context { scope: "s", scope_version: "", of_type: Some("le") };
         let attributes = [Label::text("job", "mine"), Label::text("le", "5"), Label::text("exported_le", "6")];
         assert_eq!(
             block(Namer::default(), context, Some(&shop()), &attributes),

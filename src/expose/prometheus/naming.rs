@@ -66,7 +66,7 @@ impl Namer {
         let full = escaping::metric(translated, self.escaping);
         let family = match kind {
             Kind::Counter => full.strip_suffix("_total").unwrap_or(&full),
-            Kind::UpDownCounter | Kind::Gauge | Kind::Histogram => &full,
+            Kind::UpDownCounter | Kind::Gauge | Kind::Histogram | Kind::Summary => &full,
         };
         if family.is_empty() {
             return None;
@@ -212,7 +212,7 @@ fn tokens_with_suffixes(name: &str, unit: &Unit, kind: Kind) -> Option<String> {
     let type_suffix = match kind {
         Kind::Counter => Some("total"),
         Kind::Gauge if unit.ratio => Some("ratio"),
-        Kind::Gauge | Kind::UpDownCounter | Kind::Histogram => None,
+        Kind::Gauge | Kind::UpDownCounter | Kind::Histogram | Kind::Summary => None,
     };
     if let Some(suffix) = type_suffix {
         words.retain(|word| *word != suffix);

@@ -6,10 +6,10 @@
 //!
 //! Source: OpenTelemetry, "Prometheus and OpenMetrics compatibility", exponential histograms.
 
-use crate::series::{Exponential, Histogram};
+use crate::series::Histogram;
 
 /// Values up to this count as zero: what the compatibility rules give a histogram that names no threshold.
-pub const ZERO_THRESHOLD: f64 = 1e-128;
+const ZERO_THRESHOLD: f64 = 1e-128;
 
 const FINEST_SCHEMA: i8 = 8;
 const COARSEST_SCHEMA: i8 = -4;
@@ -17,11 +17,19 @@ const COARSEST_SCHEMA: i8 = -4;
 /// Empty buckets between two others are cheaper written than skipped up to here: a new span takes two numbers.
 const LONGEST_GAP: i64 = 2;
 
-/// A native histogram's buckets: runs of consecutive ones, and each count as the difference to the one before.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A native histogram's buckets, above zero and below.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Native {
     pub schema: i8,
+    pub zero_threshold: f64,
     pub zero_count: u64,
+    pub positive: Buckets,
+    pub negative: Buckets,
+}
+
+/// Runs of consecutive buckets, and each count as the difference to the one before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Buckets {
     pub spans: Vec<Span>,
     pub deltas: Vec<i64>,
 }
@@ -38,21 +46,31 @@ impl Native {
     /// Prometheus refuses.
     pub fn of(histogram: &Histogram) -> Option<Self> {
         let exponential = histogram.exponential.as_ref()?;
-        let counts = exponential.buckets.iter().chain([&exponential.zero_count]);
+        let sides = exponential.buckets.iter().chain(&exponential.negative_buckets);
+        let counts = sides.chain([&exponential.zero_count]);
         let adds_up = counts.map(|count| u128::from(*count)).sum::<u128>() == u128::from(histogram.count);
         if exponential.scale < COARSEST_SCHEMA || !adds_up {
             return None;
         }
-        Self::from_buckets(exponential)
-    }
-
-    fn from_buckets(exponential: &Exponential) -> Option<Self> {
         let coarser = exponential.scale.saturating_sub(FINEST_SCHEMA).max(0);
-        let schema = exponential.scale.min(FINEST_SCHEMA);
+        let threshold = exponential.zero_threshold;
+        Some(Self {
+            schema: exponential.scale.min(FINEST_SCHEMA),
+            zero_threshold: if threshold > 0.0 { threshold } else { ZERO_THRESHOLD },
+            zero_count: exponential.zero_count,
+            positive: Buckets::of(exponential.offset, &exponential.buckets, coarser)?,
+            negative: Buckets::of(exponential.negative_offset, &exponential.negative_buckets, coarser)?,
+        })
+    }
+}
+
+impl Buckets {
+    /// Counts from index `offset` on, `coarser` scales down. `None`: a count or an index beyond what the format holds.
+    fn of(offset: i32, counts: &[u64], coarser: i8) -> Option<Self> {
         let mut builder = Builder::default();
         let mut open: Option<(i64, u64)> = None;
-        for (position, count) in exponential.buckets.iter().enumerate().filter(|(_, count)| **count > 0) {
-            let index = (i64::from(exponential.offset) + i64::try_from(position).ok()?) >> coarser;
+        for (position, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let index = (i64::from(offset) + i64::try_from(position).ok()?) >> coarser;
             match &mut open {
                 Some((same, total)) if *same == index => *total = total.saturating_add(*count),
                 _ => {
@@ -65,7 +83,7 @@ impl Native {
         if let Some((index, count)) = open {
             builder.push(index, count)?;
         }
-        Some(Self { schema, zero_count: exponential.zero_count, spans: builder.spans, deltas: builder.deltas })
+        Some(Self { spans: builder.spans, deltas: builder.deltas })
     }
 }
 
@@ -106,6 +124,7 @@ impl Builder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::series::Exponential;
     use proptest::collection::vec;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -118,15 +137,21 @@ mod tests {
             max: None,
             bounds: [].into(),
             buckets: Vec::new(),
-            exponential: Some(Exponential { scale, zero_count, offset, buckets: buckets.to_vec() }),
+            exponential: Some(Exponential {
+                scale,
+                zero_count,
+                offset,
+                buckets: buckets.to_vec(),
+                ..Exponential::default()
+            }),
         }
     }
 
     /// Native index to count, empty buckets left out.
     fn counts(native: &Native) -> BTreeMap<i64, i64> {
-        let (mut index, mut count, mut deltas) = (0, 0, native.deltas.iter());
+        let (mut index, mut count, mut deltas) = (0, 0, native.positive.deltas.iter());
         let mut all = BTreeMap::new();
-        for span in &native.spans {
+        for span in &native.positive.spans {
             index += i64::from(span.offset);
             for _ in 0..span.length {
                 count += deltas.next().unwrap();
@@ -144,8 +169,8 @@ mod tests {
         let native = Native::of(&histogram(3, 4, -2, &[0, 5, 0, 0, 2, 0, 0, 0, 7])).unwrap();
         assert_eq!((native.schema, native.zero_count), (3, 4));
         // Lower-bound indices -1, 2 and 6 are native indices 0, 3 and 7.
-        assert_eq!(native.spans, [Span { offset: 0, length: 4 }, Span { offset: 3, length: 1 }]);
-        assert_eq!(native.deltas, [5, -5, 0, 2, 5]);
+        assert_eq!(native.positive.spans, [Span { offset: 0, length: 4 }, Span { offset: 3, length: 1 }]);
+        assert_eq!(native.positive.deltas, [5, -5, 0, 2, 5]);
     }
 
     #[test]
@@ -169,7 +194,20 @@ mod tests {
 
     #[test]
     fn empty() {
-        assert_eq!(Native::of(&histogram(0, 0, 0, &[])), Some(Native::default()));
+        let empty = Native { zero_threshold: ZERO_THRESHOLD, ..Native::default() };
+        assert_eq!(Native::of(&histogram(0, 0, 0, &[])), Some(empty));
+    }
+
+    #[test]
+    fn below_zero_and_a_threshold() {
+        let mut received = histogram(0, 1, 0, &[2]);
+        received.count = 6;
+        let exponential = received.exponential.as_mut().unwrap();
+        (exponential.zero_threshold, exponential.negative_offset) = (0.25, 3);
+        exponential.negative_buckets = vec![3];
+        let native = Native::of(&received).unwrap();
+        assert_eq!(native.zero_threshold, 0.25);
+        assert_eq!(native.negative, Buckets { spans: vec![Span { offset: 4, length: 1 }], deltas: vec![3] });
     }
 
     proptest! {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::config::TranslationStrategy;
-use crate::series::{Exemplar, Family, Histogram, Identity, Kind, Label, LabelValue, Point, Value};
+use crate::series::{Exemplar, Family, Histogram, Identity, Kind, Label, LabelValue, Point, Summary, Value};
 use crate::units::UnixNanos;
 
 use super::assemble::{Type, assemble};
@@ -126,12 +126,23 @@ fn histogram() -> impl Strategy<Value = Histogram> {
     })
 }
 
+fn summary() -> impl Strategy<Value = Summary> {
+    let plausible = vec((0.0_f64..=1.0, number()), 0..4).prop_map(|mut quantiles| {
+        quantiles.sort_by(|a, b| a.0.total_cmp(&b.0));
+        quantiles.dedup_by(|a, b| a.0 == b.0);
+        quantiles
+    });
+    let quantiles = prop_oneof![3 => plausible, 1 => vec((number(), number()), 0..4)];
+    (any::<u64>(), number(), quantiles).prop_map(|(count, sum, quantiles)| Summary { count, sum, quantiles })
+}
+
 fn value() -> impl Strategy<Value = Value> {
     prop_oneof![
         2 => any::<i64>().prop_map(Value::Int),
         1 => (0_i64..9).prop_map(Value::Int),
         2 => number().prop_map(Value::Float),
         4 => histogram().prop_map(Value::Histogram),
+        2 => summary().prop_map(Value::Summary),
     ]
 }
 
@@ -163,7 +174,7 @@ fn point() -> impl Strategy<Value = Point> {
 }
 
 fn family() -> impl Strategy<Value = Family> {
-    let kind = select(vec![Kind::Counter, Kind::UpDownCounter, Kind::Gauge, Kind::Histogram]);
+    let kind = select(vec![Kind::Counter, Kind::UpDownCounter, Kind::Gauge, Kind::Histogram, Kind::Summary]);
     let unit = prop_oneof![
         4 => select(vec!["", "s", "1", "By", "{x}", "By/s", "{x}/s", "%", "/", "°", "a\nb", "\"", "_\\"]).prop_map(str::to_owned),
         1 => any::<String>(),

@@ -1,17 +1,17 @@
 //! The protobuf format: `io.prometheus.client.MetricFamily` messages, each led by its length.
 //!
-//! The one format that carries native histograms, beside their classic buckets, and the start of every counter and
-//! histogram without a series of its own. Names are those of the text format: a counter's family ends in `_total`.
+//! The one format that carries native histograms, beside their classic buckets, and the start of every counter,
+//! histogram and summary without a series of its own. Names are those of the text format: a counter's family ends in `_total`.
 //!
 //! Field numbers are those of `prometheus/client_model`, `io/prometheus/client/metrics.proto`. Messages are written
 //! straight into the answer: the structs of a generated encoder would take a multiple of the answer's memory.
 
-use crate::series::{Exemplar, Histogram};
+use crate::series::{Exemplar, Histogram, Summary};
 use crate::units::UnixNanos;
 
 use super::assemble::{Exposed, Scrape, Series, Shown, Type, monotonic_sum};
 use super::exemplars;
-use super::native::{Native, ZERO_THRESHOLD};
+use super::native::{Buckets, Native};
 use super::wire::{bytes, double, nested, packed_zigzag, varint, zigzag};
 
 /// The exposition of a whole scrape, whose labels are in protobuf form.
@@ -39,12 +39,23 @@ mod field {
     pub mod metric {
         pub const GAUGE: u32 = 2;
         pub const COUNTER: u32 = 3;
+        pub const SUMMARY: u32 = 4;
         pub const HISTOGRAM: u32 = 7;
     }
     pub mod simple {
         pub const VALUE: u32 = 1;
         pub const EXEMPLAR: u32 = 2;
         pub const CREATED: u32 = 3;
+    }
+    pub mod summary {
+        pub const COUNT: u32 = 1;
+        pub const SUM: u32 = 2;
+        pub const QUANTILE: u32 = 3;
+        pub const CREATED: u32 = 4;
+    }
+    pub mod quantile {
+        pub const QUANTILE: u32 = 1;
+        pub const VALUE: u32 = 2;
     }
     pub mod histogram {
         pub const COUNT: u32 = 1;
@@ -53,6 +64,8 @@ mod field {
         pub const SCHEMA: u32 = 5;
         pub const ZERO_THRESHOLD: u32 = 6;
         pub const ZERO_COUNT: u32 = 7;
+        pub const NEGATIVE_SPAN: u32 = 9;
+        pub const NEGATIVE_DELTA: u32 = 10;
         pub const POSITIVE_SPAN: u32 = 12;
         pub const POSITIVE_DELTA: u32 = 13;
         pub const CREATED: u32 = 15;
@@ -90,6 +103,7 @@ fn write_family(out: &mut Vec<u8>, scrape: &Scrape<'_>, family: &Exposed<'_>) {
     let kind = match family.kind {
         Type::Counter => 0,
         Type::Gauge | Type::Info => 1,
+        Type::Summary => 2,
         Type::Histogram => 4,
     };
     varint(out, field::family::TYPE, kind);
@@ -113,6 +127,10 @@ fn write_value<'a>(out: &mut Vec<u8>, kind: Type, series: &Series<'a>, in_bucket
             nested(out, field::metric::HISTOGRAM, |out| write_histogram(out, series, histogram, in_buckets));
             return;
         }
+        Shown::Summary(summary) => {
+            nested(out, field::metric::SUMMARY, |out| write_summary(out, series, summary));
+            return;
+        }
     };
     if kind != Type::Counter {
         nested(out, field::metric::GAUGE, |out| double(out, field::simple::VALUE, number));
@@ -125,6 +143,20 @@ fn write_value<'a>(out: &mut Vec<u8>, kind: Type, series: &Series<'a>, in_bucket
         }
         write_time(out, field::simple::CREATED, series.start);
     });
+}
+
+fn write_summary(out: &mut Vec<u8>, series: &Series<'_>, summary: &Summary) {
+    varint(out, field::summary::COUNT, summary.count);
+    if !summary.sum.is_nan() {
+        double(out, field::summary::SUM, summary.sum);
+    }
+    for (quantile, value) in &summary.quantiles {
+        nested(out, field::summary::QUANTILE, |out| {
+            double(out, field::quantile::QUANTILE, *quantile);
+            double(out, field::quantile::VALUE, *value);
+        });
+    }
+    write_time(out, field::summary::CREATED, series.start);
 }
 
 fn write_histogram<'a>(
@@ -161,21 +193,26 @@ fn write_histogram<'a>(
 
 fn write_native(out: &mut Vec<u8>, native: &Native, exemplars: &[Exemplar]) {
     zigzag(out, field::histogram::SCHEMA, native.schema.into());
-    double(out, field::histogram::ZERO_THRESHOLD, ZERO_THRESHOLD);
+    double(out, field::histogram::ZERO_THRESHOLD, native.zero_threshold);
     varint(out, field::histogram::ZERO_COUNT, native.zero_count);
-    for span in &native.spans {
-        nested(out, field::histogram::POSITIVE_SPAN, |out| {
-            zigzag(out, field::span::OFFSET, span.offset.into());
-            varint(out, field::span::LENGTH, span.length.into());
-        });
-    }
-    packed_zigzag(out, field::histogram::POSITIVE_DELTA, &native.deltas);
+    write_buckets(out, field::histogram::NEGATIVE_SPAN, field::histogram::NEGATIVE_DELTA, &native.negative);
+    write_buckets(out, field::histogram::POSITIVE_SPAN, field::histogram::POSITIVE_DELTA, &native.positive);
     // Prometheus takes these only with a timestamp.
     for exemplar in exemplars.iter().filter(|exemplar| exemplar.time != UnixNanos::default()) {
         if exemplars::is_shown(exemplar) {
             write_exemplar(out, field::histogram::EXEMPLARS, exemplar);
         }
     }
+}
+
+fn write_buckets(out: &mut Vec<u8>, span_field: u32, delta_field: u32, buckets: &Buckets) {
+    for span in &buckets.spans {
+        nested(out, span_field, |out| {
+            zigzag(out, field::span::OFFSET, span.offset.into());
+            varint(out, field::span::LENGTH, span.length.into());
+        });
+    }
+    packed_zigzag(out, delta_field, &buckets.deltas);
 }
 
 fn write_exemplar(out: &mut Vec<u8>, field: u32, exemplar: &Exemplar) {

@@ -207,7 +207,13 @@ fn native_histogram_beside_its_buckets() {
         max: None,
         bounds: [0.5, 1.0].into(),
         buckets: vec![1, 2, 3],
-        exponential: Some(Exponential { scale: 1, zero_count: 1, offset: -2, buckets: vec![2, 0, 3] }),
+        exponential: Some(Exponential {
+            scale: 1,
+            zero_count: 1,
+            offset: -2,
+            buckets: vec![2, 0, 3],
+            ..Exponential::default()
+        }),
     };
     let families = [family("d", "s", Kind::Histogram, point(Vec::new(), Value::Histogram(histogram)))];
     let family = exposed(&families, Namer::default()).remove(0);

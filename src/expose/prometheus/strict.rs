@@ -59,6 +59,8 @@ impl Family {
             ("info", true) => &["_info"],
             ("histogram", true) => &["_bucket", "_sum", "_count", "_created"],
             ("histogram", false) => &["_bucket", "_sum", "_count"],
+            ("summary", true) => &["", "_sum", "_count", "_created"],
+            ("summary", false) => &["", "_sum", "_count"],
             _ => &[""],
         };
         suffixes.iter().map(|suffix| format!("{}{suffix}", self.name)).collect()
@@ -95,8 +97,8 @@ impl Reader {
             (name.to_owned(), rest.to_owned())
         };
         let known: &[&str] = match (keyword, self.openmetrics) {
-            ("TYPE", true) => &["counter", "gauge", "histogram", "info", "unknown"],
-            ("TYPE", false) => &["counter", "gauge", "histogram"],
+            ("TYPE", true) => &["counter", "gauge", "histogram", "summary", "info", "unknown"],
+            ("TYPE", false) => &["counter", "gauge", "histogram", "summary"],
             ("HELP", _) | ("UNIT", true) => &[],
             _ => return Err("an unknown keyword".to_owned()),
         };
@@ -132,6 +134,7 @@ impl Reader {
         self.closed.extend(names);
         match family.kind() {
             "histogram" => histograms(&family, self.openmetrics)?,
+            "summary" => summaries(&family)?,
             "counter" if family.samples.iter().any(|sample| sample.value.is_nan() || sample.value < 0.0) => {
                 return Err(format!("{}: a counter below zero", family.name));
             }
@@ -188,6 +191,23 @@ fn histograms(family: &Family, openmetrics: bool) -> Result<(), String> {
         }
         if openmetrics && count.is_some() != sum.is_some() || !openmetrics && count.is_none() {
             return Err(format!("{}: count and sum do not go together", family.name));
+        }
+    }
+    Ok(())
+}
+
+/// Only quantiles carry `quantile`, canonical and within 0 … 1; sums are not negative.
+fn summaries(family: &Family) -> Result<(), String> {
+    for sample in &family.samples {
+        let quantile = sample.labels.get("quantile");
+        if sample.name == family.name {
+            let quantile = quantile.ok_or("a quantile without its label")?;
+            let value: f64 = quantile.parse().map_err(|_| "quantile is not a number")?;
+            if !(0.0..=1.0).contains(&value) || canonical(value) != *quantile {
+                return Err(format!("{}: quantile {quantile}", family.name));
+            }
+        } else if quantile.is_some() || sample.value.is_nan() || sample.value < 0.0 {
+            return Err(format!("{}: {:?}", sample.name, sample.value));
         }
     }
     Ok(())

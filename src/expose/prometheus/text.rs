@@ -1,7 +1,7 @@
 //! The text formats: Prometheus text (0.0.4 and 1.0.0) and OpenMetrics (0.0.1 and 1.0.0).
 //!
 //! - Every byte is UTF-8 without NUL; every line ends in a line feed; OpenMetrics ends in `# EOF`.
-//! - Metadata stands once, before a family's samples; the samples of one histogram stand together, buckets ascending
+//! - Metadata stands once, before a family's samples; the samples of one histogram or summary stand together, buckets ascending
 //!   and cumulative up to `+Inf`, which equals `_count`.
 //! - The numbers of `le` are canonical in every format, so that a series keeps its identity when a scraper changes
 //!   format.
@@ -23,7 +23,7 @@ use super::number::{canonical, push_f64, push_i64, push_seconds, push_u64};
 pub enum Dialect {
     Prometheus,
     OpenMetrics {
-        /// Adds `_created` to counters and histograms: one more series each.
+        /// Adds `_created` to counters, histograms and summaries: one more series each.
         created: bool,
     },
 }
@@ -46,6 +46,7 @@ fn expected_len(scrape: &Scrape<'_>) -> usize {
         let lines = match series.value {
             Shown::Int(_) | Shown::Float(_) => 1,
             Shown::Histogram(histogram) => histogram.bounds.len() + 4,
+            Shown::Summary(summary) => summary.quantiles.len() + 3,
         };
         lines * (family.name.full.len() + scrape.labels(series).len() + 32) + series.exemplars.len() * 120
     };
@@ -71,6 +72,7 @@ impl<'a> Writer<'a> {
             Type::Gauge | Type::Info => self.simple(family),
             Type::Counter => self.counter(family),
             Type::Histogram => self.histograms(family),
+            Type::Summary => self.summaries(family),
         }
     }
 
@@ -166,6 +168,37 @@ impl<'a> Writer<'a> {
         }
     }
 
+    fn summaries(&mut self, family: &Exposed<'_>) {
+        let quantile = Opening::new(&family.name.full);
+        let sum = Opening::new(&format!("{}_sum", family.name.full));
+        let count = Opening::new(&format!("{}_count", family.name.full));
+        let created = self.created_opening(family);
+        for series in &family.series {
+            let Shown::Summary(summary) = series.value else { continue };
+            for (at, value) in &summary.quantiles {
+                let labels = self.scrape.labels(series);
+                self.out.extend_from_slice(&quantile.with_labels);
+                self.out.extend_from_slice(labels);
+                if !labels.is_empty() {
+                    self.out.push(b',');
+                }
+                self.out.extend_from_slice(format!("quantile=\"{}\"}} ", canonical(*at)).as_bytes());
+                push_f64(&mut self.out, *value);
+                self.out.push(b'\n');
+            }
+            // A sum that is not a number is one that nobody told.
+            if !summary.sum.is_nan() {
+                self.sample(&sum, series);
+                push_f64(&mut self.out, summary.sum);
+                self.out.push(b'\n');
+            }
+            self.sample(&count, series);
+            push_u64(&mut self.out, summary.count);
+            self.out.push(b'\n');
+            self.created(created.as_ref(), series);
+        }
+    }
+
     fn buckets(
         &mut self,
         opening: &Opening,
@@ -232,8 +265,9 @@ impl<'a> Writer<'a> {
         match value {
             Shown::Int(value) => push_i64(&mut self.out, value),
             Shown::Float(value) => push_f64(&mut self.out, value),
-            // Histograms have lines of their own.
+            // These have lines of their own.
             Shown::Histogram(histogram) => push_u64(&mut self.out, histogram.count),
+            Shown::Summary(summary) => push_u64(&mut self.out, summary.count),
         }
     }
 
@@ -299,6 +333,7 @@ fn prometheus_type(kind: Type) -> &'static str {
         Type::Counter => "counter",
         Type::Gauge | Type::Info => "gauge",
         Type::Histogram => "histogram",
+        Type::Summary => "summary",
     }
 }
 
@@ -307,7 +342,7 @@ fn openmetrics_type(family: &Exposed<'_>) -> &'static str {
         // A strategy without suffixes leaves a counter without the `_total` that OpenMetrics demands of the type.
         Type::Counter if family.name.family() == family.name.full => "unknown",
         Type::Info => "info",
-        kind @ (Type::Counter | Type::Gauge | Type::Histogram) => prometheus_type(kind),
+        kind @ (Type::Counter | Type::Gauge | Type::Histogram | Type::Summary) => prometheus_type(kind),
     }
 }
 

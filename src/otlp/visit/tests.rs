@@ -32,7 +32,7 @@ impl<'a> Visitor<'a> for Shown {
         self.push(format_args!("scope"));
     }
 
-    fn scope(&mut self, name: &'a [u8], version: &'a [u8]) {
+    fn scope(&mut self, name: &'a [u8], version: &'a [u8], _body: &'a [u8]) {
         self.push(format_args!("scope {name:?} {version:?}"));
     }
 
@@ -71,7 +71,7 @@ fn by_views(signal: Signal, request: &[u8]) -> Vec<String> {
         attributes.into_iter().flatten().for_each(|a| shown.resource_attribute(a.key, a.value));
         for scope in Repeated::<&[u8]>::new(group, 2) {
             shown.scope_begin();
-            Repeated::<Scope<'_>>::new(scope, 1).for_each(|scope| shown.scope(scope.name, scope.version));
+            Repeated::<Scope<'_>>::new(scope, 1).for_each(|scope| shown.scope(scope.name, scope.version, scope.body));
             for item in Repeated::<&[u8]>::new(scope, 2) {
                 match signal {
                     Signal::Traces => show_span(view::Span::read(item), &mut shown),
