@@ -36,7 +36,7 @@ use super::protobuf;
 use super::text::{self, Dialect};
 
 /// Scrapes that are built at the same time.
-pub const CONCURRENT_SCRAPES: usize = 4;
+pub const CONCURRENT_SCRAPES: usize = 2;
 
 /// Names of left-out families remembered, so that each is logged once.
 const NAMED_FAMILIES: usize = 256;
