@@ -20,6 +20,8 @@ struct Ids {
     span: usize,
     /// None for the first span of a trace.
     parent: Option<usize>,
+    /// The sixteen digits of a call's response id.
+    response: Option<usize>,
 }
 
 struct Template {
@@ -60,6 +62,9 @@ impl Batches {
             if let Some(parent) = ids.parent {
                 put(&mut framed, parent, first);
             }
+            if let Some(response) = ids.response {
+                framed[response..response + 16].copy_from_slice(format!("{span:016x}").as_bytes());
+            }
         }
         framed
     }
@@ -82,7 +87,7 @@ impl Template {
         let mut framed = vec![0];
         framed.extend_from_slice(&u32::try_from(message.len()).expect("below 4 GiB").to_be_bytes());
         framed.extend_from_slice(&message);
-        let mut finder = Finder { whole: &framed, ids: Vec::new() };
+        let mut finder = Finder { whole: &framed, ids: Vec::new(), response: None };
         otlp::visit(Signal::Traces, &framed[FRAME_BYTES..], &mut finder).expect("what prost encodes is valid");
         let ids = finder.ids;
         Self { framed, ids }
@@ -92,12 +97,21 @@ impl Template {
 struct Finder<'a> {
     whole: &'a [u8],
     ids: Vec<Ids>,
+    /// Of the span being read.
+    response: Option<usize>,
 }
 
 impl<'a> visit::Visitor<'a> for Finder<'a> {
+    fn attribute(&mut self, key: &'a [u8], value: visit::AnyValue<'a>) {
+        if let (b"gen_ai.response.id", visit::AnyValue::Text(id)) = (key, value) {
+            self.response = Some(id.as_ptr() as usize - self.whole.as_ptr() as usize + id.len() - 16);
+        }
+    }
+
     fn span(&mut self, span: visit::Span<'a>) {
         let place = |id: &[u8]| id.as_ptr() as usize - self.whole.as_ptr() as usize;
         let parent = (!span.parent_span_id.is_empty()).then(|| place(span.parent_span_id));
-        self.ids.push(Ids { trace: place(span.trace_id), span: place(span.span_id), parent });
+        let (trace, span) = (place(span.trace_id), place(span.span_id));
+        self.ids.push(Ids { trace, span, parent, response: self.response.take() });
     }
 }

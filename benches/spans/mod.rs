@@ -71,7 +71,7 @@ pub fn ai(index: usize, end_ns: u64) -> Span {
             text("gen_ai.provider.name", "openai"),
             text("gen_ai.request.model", "gpt-4o-mini"),
             text("gen_ai.response.model", "gpt-4o-mini-2024-07-18"),
-            text("gen_ai.response.id", format!("chatcmpl-{index}")),
+            text("gen_ai.response.id", format!("chatcmpl-{index:016x}")),
             int("gen_ai.usage.input_tokens", 1000 + index as i64),
             int("gen_ai.usage.output_tokens", 100 + index as i64 % 40),
             int("gen_ai.usage.cache_read.input_tokens", 512),
