@@ -19,3 +19,6 @@ mod ring;
 pub use reader::{Behind, Reader, Wants};
 pub use record::{Origin, Payload, Record, Sequence};
 pub use ring::{Entry, Full, Journal, ReaderStats, Stats};
+
+#[cfg(test)]
+mod tests;
